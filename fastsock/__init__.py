@@ -1,0 +1,40 @@
+"""fastsock: the BSD socket API at C speed, under the names of the stdlib's `socket`.
+
+    import fastsock as socket          one line changed, or
+    python -m fastsock run app.py      no line changed
+
+Every public name of this interpreter's `socket` module is here, and what is not
+ours to be better at (exceptions, enums, constants, name resolution) is the very
+same object. What is new: `adopt`, `install`, `uninstall`, and constants of the
+kernel that the interpreter lacks.
+"""
+
+try:
+    from fastsock import _socket as _extension
+except ModuleNotFoundError as _error:
+    if _error.name != "fastsock._socket":
+        raise
+    raise ImportError(
+        "fastsock's extension modules are not beside this file "
+        f"({__file__}). In a source checkout build them by: python -m pip install -e . "
+        "To use the installed package there instead, start python with -P"
+    ) from None
+
+from fastsock import _constants, functions as _functions
+from fastsock._install import install, uninstall
+from fastsock._socket_class import adopt, socket as _socket_class, stdlib_socket as _stdlib
+from fastsock._version import VERSION as __version__
+
+# Names of the kernel's that this interpreter lacks, then all of the interpreter's:
+# also those with an underscore, which http.client and others use.
+_extra = {name: value for name, value in _constants.table().items()
+          if not hasattr(_stdlib, name)}
+globals().update(_extra)
+globals().update({name: value for name, value in vars(_stdlib).items()
+                  if not (name.startswith("__") and name.endswith("__"))})
+_functions.rebind_all(globals())
+socket = _socket_class
+socketpair = _functions.socketpair
+
+__all__ = [*_stdlib.__all__, "socket", *_extra, "adopt", "install", "uninstall"]
+__all__ = list(dict.fromkeys(__all__))

@@ -1,0 +1,79 @@
+"""The class `fastsock.socket`, and the stdlib's that it is derived from.
+
+Rules: there is no field beyond the stdlib's, so that any stdlib socket can become
+one of ours (`adopt`); nothing on the data path is overridden in Python.
+"""
+
+import _socket as _interpreter
+import socket as stdlib_socket  # the module; under another name, since we may stand for it
+import sys
+
+from fastsock import _object, _socket
+
+#: The interpreter's own class, also where gevent or eventlet replaced its name.
+stdlib_class = next(
+    cls for cls in _interpreter.socket.__subclasses__()
+    if cls.__module__ == "socket" and cls.__qualname__ == "socket")
+
+
+class socket(_socket.SocketMethods, stdlib_class):
+    """A network endpoint: a stdlib socket whose methods are fastsock's.
+
+    Parameters
+    ----------
+    family : AddressFamily or int
+        AF_INET (default), AF_INET6, AF_UNIX, ...
+    type : SocketKind or int
+        SOCK_STREAM (default), SOCK_DGRAM, ..., with SOCK_NONBLOCK if wanted.
+    proto : int
+        0 chooses the usual protocol of the type.
+    fileno : int, optional
+        An open socket's fd to use instead of opening one; what is not given of
+        the other parameters is then asked of the kernel.
+
+    Sources: socket(2), socket(7), PEP 446, PEP 475.
+    """
+
+    __slots__ = ()
+    # The stdlib's own, or "object is not safe to make" for ssl and subclasses.
+    __new__ = stdlib_class.__new__
+
+    def __reduce_ex__(self, protocol):
+        # Refused as in the stdlib, but for multiprocessing, which passes the fd. It
+        # registers the stdlib's class when it is first imported; ours it meets here.
+        caller = sys._getframe(1).f_globals.get("__name__")
+        if caller == "multiprocessing.reduction" and type(self) is socket:
+            from fastsock import _multiprocessing
+            return _multiprocessing.reduce_socket(self)
+        return super().__reduce_ex__(protocol)
+
+
+socket.__module__ = "fastsock"
+_socket.register(socket, stdlib_class)
+_object.prove(socket)
+
+
+def adopt(sock):
+    """Turn a stdlib socket that other code made into a fastsock one, in place.
+
+    Parameters
+    ----------
+    sock : socket.socket
+        Exactly of the stdlib's class, or already a fastsock.socket.
+
+    Returns
+    -------
+    fastsock.socket
+        The same object; everything that refers to it now uses fastsock.
+
+    Raises
+    ------
+    TypeError
+        For an object of another class, such as ssl.SSLSocket.
+    """
+    if type(sock) is stdlib_class:
+        sock.__class__ = socket
+    elif type(sock) is not socket:
+        raise TypeError(f"adopt() takes a socket.socket, not {type(sock).__name__!r}: "
+                        "the methods of a class of its own would be lost")
+    return sock

@@ -1,0 +1,57 @@
+"""The build: one extension module a `.pyx` in src/fastsock, each into `fastsock`.
+
+Environment:
+  FASTSOCK_PORTABLE=1   build as on a POSIX system without Linux's additions
+  FASTSOCK_DEBUG=1      -O0 -g, with C assertions
+"""
+
+import os
+import pathlib
+import sys
+
+if sys.platform == "win32":
+    sys.exit("fastsock needs a POSIX system: Windows is not supported.")
+if sys.implementation.name != "cpython":
+    sys.exit(f"fastsock reads CPython's socket objects: {sys.implementation.name} "
+             "is not supported.")
+
+from Cython.Build import cythonize  # noqa: E402 (after the checks that need no Cython)
+from setuptools import Extension, setup  # noqa: E402
+
+SOURCE = pathlib.Path("src/fastsock")
+DEBUG = os.environ.get("FASTSOCK_DEBUG") == "1"
+
+macros = [("_GNU_SOURCE", "1")]
+if os.environ.get("FASTSOCK_PORTABLE") == "1":
+    macros.append(("FASTSOCK_PORTABLE", "1"))
+
+extensions = [
+    Extension(
+        f"fastsock.{path.stem}",
+        [str(path)],
+        include_dirs=[str(SOURCE)],
+        depends=[str(header) for header in sorted(SOURCE.glob("*.h"))],
+        define_macros=macros,
+        extra_compile_args=["-O0", "-g"] if DEBUG else ["-O2", "-fvisibility=hidden", "-g0"],
+        extra_link_args=[] if DEBUG else ["-Wl,-s"] if sys.platform == "linux" else [],
+    )
+    for path in sorted(SOURCE.glob("*.pyx"))
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        include_path=["src"],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            # A CyFunction would take any object as self and read foreign memory.
+            "binding": False,
+            "auto_pickle": False,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "freethreading_compatible": True,
+        },
+    ),
+)

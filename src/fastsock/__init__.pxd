@@ -1,0 +1,1 @@
+# Makes `fastsock` a package that Cython can `cimport` from; it declares nothing.

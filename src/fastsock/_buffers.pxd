@@ -1,0 +1,34 @@
+# Memory lent by Python objects: the conversions of PyArg_Parse's "y*" and "w*".
+#
+# Rule: a view is held until the system call that uses its memory returned, and
+# is then given back with PyBuffer_Release, on every way out.
+
+from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+
+from fastsock._python cimport (
+    PyBUF_SIMPLE, PyBUF_WRITABLE, BufferView, PyBytes_AS_STRING, PyObject_GetBuffer,
+)
+
+
+cdef inline int borrow_readable(object data, BufferView *view) except -1:
+    """Borrow the bytes of `data`, which the caller keeps alive meanwhile.
+
+    Exact bytes can't change or move, so they need no export: `view.obj` stays
+    NULL, and PyBuffer_Release of such a view does nothing.
+    """
+    if PyBytes_CheckExact(data):
+        view.buf = PyBytes_AS_STRING(<PyObject *>data)
+        view.len = PyBytes_GET_SIZE(data)
+        view.obj = NULL
+        return 0
+    return PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+
+
+cdef inline int borrow_writable(object target, BufferView *view, str what) except -1:
+    """Borrow the memory of `target` for writing; `what` names the argument."""
+    try:
+        return PyObject_GetBuffer(target, view, PyBUF_WRITABLE)
+    except Exception:
+        raise TypeError(f"{what} must be read-write bytes-like object, "
+                        f"not {type(target).__name__}") from None

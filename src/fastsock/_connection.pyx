@@ -1,0 +1,174 @@
+"""Naming, connecting and accepting: bind, connect, listen, accept, shutdown.
+
+Rules: a connect(2) that was interrupted, or that a socket with a timeout began,
+goes on in the kernel and is waited for, never started again; the kernel's word
+on how it ended is SO_ERROR (connect(2), EINPROGRESS). An accepted fd belongs to
+an object or is closed.
+"""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+
+cimport fastsock._libc as libc
+from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
+from fastsock._deadline cimport NO_DEADLINE, deadline_after
+from fastsock._errors cimport raise_errno, raise_timeout
+from fastsock._libc cimport (
+    EAGAIN, EINPROGRESS, EINTR, EISCONN, EWOULDBLOCK, POLLERR, POLLIN, POLLOUT, SO_ERROR,
+    SOL_SOCKET, sockaddr, socklen_t,
+)
+from fastsock._lifecycle cimport adopt_fd
+from fastsock._platform cimport (
+    FASTSOCK_ACCEPT_INHERITS_NONBLOCK, fastsock_accept, fastsock_set_nonblocking,
+)
+from fastsock._python cimport PyErr_CheckSignals, PySys_Audit
+from fastsock._wait cimport TIMED_OUT, call, wait
+
+
+cdef int bind(SocketHead *sock, object address) except -1:
+    """bind(2), after the audit event socket.bind."""
+    cdef SocketAddress parsed
+    cdef int fd, failed, error
+    parse_address(sock, address, &parsed, "bind")
+    PySys_Audit("socket.bind", "OO", <PyObject *>sock, <PyObject *>address)
+    fd = sock.fd
+    with nogil:
+        failed = libc.bind(fd, <sockaddr *>&parsed.storage, parsed.size)
+        error = libc.errno
+    if failed:
+        raise_errno(error)
+    return 0
+
+
+cdef int connect(SocketHead *sock, object address) except -1:
+    """connect(2), and wait for it as long as the socket's timeout allows."""
+    cdef bint timed_out = False
+    cdef int error = establish(sock, address, "connect", &timed_out)
+    if timed_out:
+        raise_timeout()
+    if error:
+        raise_errno(error)
+    return 0
+
+
+cdef int connect_ex(SocketHead *sock, object address) except? -1:
+    """As `connect`, but the error number is returned: EWOULDBLOCK for a timeout."""
+    cdef bint timed_out = False
+    return establish(sock, address, "connect_ex", &timed_out)
+
+
+cdef int establish(SocketHead *sock, object address, str caller,
+                   bint *timed_out) except? -1:
+    """Connect; returns 0 or the error number. Raises for a bad address only, and
+    what a signal handler raises."""
+    cdef SocketAddress parsed
+    cdef int fd, failed, error
+    parse_address(sock, address, &parsed, caller)
+    PySys_Audit("socket.connect", "OO", <PyObject *>sock, <PyObject *>address)
+    fd = sock.fd
+    with nogil:
+        failed = libc.connect(fd, <sockaddr *>&parsed.storage, parsed.size)
+        error = libc.errno
+    if not failed:
+        return 0
+    if error == EINTR:
+        PyErr_CheckSignals()
+        if sock.timeout_ns == 0:
+            return error
+    elif error != EINPROGRESS or sock.timeout_ns <= 0:
+        return error
+    return finish_connecting(sock, timed_out)
+
+
+cdef int finish_connecting(SocketHead *sock, bint *timed_out) except? -1:
+    """Wait until the connection stands or failed; returns 0 or the error number."""
+    cdef int64_t deadline_ns = deadline_after(sock.timeout_ns)
+    cdef int outcome
+    cdef socklen_t size
+    while True:
+        if wait(sock, POLLOUT | POLLERR, deadline_ns) == TIMED_OUT:
+            timed_out[0] = True
+            return EWOULDBLOCK
+        outcome = 0
+        size = sizeof(outcome)
+        if libc.getsockopt(sock.fd, SOL_SOCKET, SO_ERROR, &outcome, &size) < 0:
+            return libc.errno
+        if outcome == EISCONN:
+            return 0
+        if deadline_ns == NO_DEADLINE or outcome not in (EAGAIN, EWOULDBLOCK):
+            return outcome
+
+
+cdef int listen(SocketHead *sock, int backlog) except -1:
+    """listen(2); a backlog below 0 counts as 0, since some systems refuse it."""
+    cdef int fd = sock.fd
+    cdef int failed, error
+    with nogil:
+        failed = libc.listen(fd, max(backlog, 0))
+        error = libc.errno
+    if failed:
+        raise_errno(error)
+    return 0
+
+
+cdef Py_ssize_t call_accept(int fd, void *arguments) noexcept nogil:
+    cdef SocketAddress *peer = <SocketAddress *>arguments
+    peer.size = sizeof(peer.storage)
+    return fastsock_accept(fd, <sockaddr *>&peer.storage, &peer.size)
+
+
+cdef tuple accept(SocketHead *sock, object cls):
+    """accept(2): (a new object of class `cls`, the peer's address).
+
+    The new socket has the default timeout. Where there is none it blocks, also
+    where the system let it inherit the listener's O_NONBLOCK (bpo-7995).
+    """
+    cdef SocketAddress peer
+    cdef SocketHead *accepted
+    cdef int fd = <int>call(sock, POLLIN, call_accept, &peer, deadline_after(sock.timeout_ns))
+    cdef object connection = adopt_fd(cls, fd, sock.family, sock.type, sock.proto)
+    if FASTSOCK_ACCEPT_INHERITS_NONBLOCK and sock.timeout_ns > 0:
+        accepted = <SocketHead *><PyObject *>connection
+        if accepted.timeout_ns < 0 and fastsock_set_nonblocking(fd, False) < 0:
+            raise_errno(libc.errno)
+    return connection, from_sockaddr(&peer)
+
+
+cdef int shutdown(SocketHead *sock, int how) except -1:
+    """shutdown(2)."""
+    cdef int fd = sock.fd
+    cdef int failed, error
+    with nogil:
+        failed = libc.shutdown(fd, how)
+        error = libc.errno
+    if failed:
+        raise_errno(error)
+    return 0
+
+
+cdef object getsockname(SocketHead *sock):
+    """getsockname(2): the local address."""
+    cdef SocketAddress local
+    cdef int fd = sock.fd
+    cdef int failed, error
+    local.size = sizeof(local.storage)
+    with nogil:
+        failed = libc.getsockname(fd, <sockaddr *>&local.storage, &local.size)
+        error = libc.errno
+    if failed:
+        raise_errno(error)
+    return from_sockaddr(&local)
+
+
+cdef object getpeername(SocketHead *sock):
+    """getpeername(2): the peer's address."""
+    cdef SocketAddress peer
+    cdef int fd = sock.fd
+    cdef int failed, error
+    peer.size = sizeof(peer.storage)
+    with nogil:
+        failed = libc.getpeername(fd, <sockaddr *>&peer.storage, &peer.size)
+        error = libc.errno
+    if failed:
+        raise_errno(error)
+    return from_sockaddr(&peer)

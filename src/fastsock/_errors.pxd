@@ -1,0 +1,19 @@
+# errno to exception: the one door through which a failed system call leaves.
+#
+# OSError itself picks the subclass (ConnectionResetError, BlockingIOError, ...),
+# so there is no table here.
+
+cimport fastsock._libc as libc
+from fastsock._python cimport PyErr_SetFromErrno, PyExc_OSError
+
+
+cdef inline int raise_errno(int error) except -1:
+    """Raise the OSError of `error`; always returns -1 with an exception set."""
+    libc.errno = error
+    PyErr_SetFromErrno(PyExc_OSError)
+    return -1
+
+
+cdef inline int raise_timeout() except -1:
+    """Raise the TimeoutError that the stdlib raises, with its text."""
+    raise TimeoutError("timed out")

@@ -1,0 +1,154 @@
+"""From socket(2) to close(2): opening, the blocking mode, closing.
+
+Rules: fds are not inherited by exec (PEP 446); the type that an object shows has
+no flag bits; a fresh socket has the default timeout (socket.setdefaulttimeout),
+unless SOCK_NONBLOCK asked for none; an fd is closed exactly once, and never
+again after EINTR, since Linux has closed it by then (close(2), NOTES).
+"""
+
+import _socket
+
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
+from cpython.object cimport PyObject
+from libc.math cimport ceil
+from libc.stdint cimport INT64_MAX, int64_t
+
+cimport fastsock._libc as libc
+from fastsock._errors cimport raise_errno
+from fastsock._libc cimport ECONNRESET
+from fastsock._object cimport complete, new_socket
+from fastsock._platform cimport (
+    FASTSOCK_TYPE_FLAGS, FASTSOCK_TYPE_NONBLOCK, fastsock_set_nonblocking, fastsock_socket,
+    fastsock_socketpair,
+)
+from fastsock._python cimport PyLong_AsLong, PySys_Audit
+
+cdef object get_default_timeout = _socket.getdefaulttimeout
+
+
+cdef int open_socket(object self, SocketHead *sock, int family, int type, int proto) except -1:
+    """Make `self` a new socket, as `socket.__init__` without `fileno`."""
+    cdef int fd, error
+    PySys_Audit("socket.__new__", "Oiii", <PyObject *>self, family, type, proto)
+    with nogil:
+        fd = fastsock_socket(family, type, proto)
+        error = libc.errno
+    if fd < 0:
+        raise_errno(error)
+    complete(sock)
+    sock.fd = -1
+    return take_fd(sock, fd, family, type, proto)
+
+
+cdef int take_fd(SocketHead *sock, int fd, int family, int type, int proto) except -1:
+    """Put a fresh fd into an object; on failure the fd is closed."""
+    cdef object default
+    cdef int64_t timeout_ns = TIMEOUT_BLOCKS
+    sock.family = family
+    sock.type = type & ~FASTSOCK_TYPE_FLAGS
+    sock.proto = proto
+    if type & FASTSOCK_TYPE_NONBLOCK:
+        timeout_ns = 0
+    else:
+        default = get_default_timeout()
+        if default is not None:
+            timeout_ns = nanoseconds(default)
+            if fastsock_set_nonblocking(fd, True) < 0:
+                error = libc.errno
+                libc.close(fd)
+                raise_errno(error)
+    sock.timeout_ns = timeout_ns
+    sock.fd = fd
+    return 0
+
+
+cdef object adopt_fd(object cls, int fd, int family, int type, int proto):
+    """An object of class `cls` around an fd that a system call just returned.
+
+    Equal to `cls(family, type, proto, fileno=fd)`, with its audit event and
+    without asking the kernel what is known. On failure the fd is closed.
+    """
+    cdef object sock
+    try:
+        sock = new_socket(cls, -1, family, type, proto)
+        PySys_Audit("socket.__new__", "Oiii", <PyObject *>sock, family, type, proto)
+    except:
+        libc.close(fd)
+        raise
+    take_fd(<SocketHead *><PyObject *>sock, fd, family, type, proto)
+    return sock
+
+
+cdef tuple open_pair(object cls, int family, int type, int proto):
+    """socketpair(2): two connected objects of class `cls`."""
+    cdef int[2] fds
+    cdef int failed, error
+    with nogil:
+        failed = fastsock_socketpair(family, type, proto, fds)
+        error = libc.errno
+    if failed:
+        raise_errno(error)
+    try:
+        first = adopt_fd(cls, fds[0], family, type, proto)
+    except:
+        libc.close(fds[1])
+        raise
+    try:
+        return first, adopt_fd(cls, fds[1], family, type, proto)
+    except:
+        first.close()
+        raise
+
+
+cdef int close_socket(SocketHead *sock) except -1:
+    """close(2). The object's fd is -1 before the call: no other thread may use
+    the number once it can belong to somebody else. ECONNRESET is no error: the
+    peer went away first, and the fd is closed."""
+    cdef int fd = sock.fd
+    cdef int failed, error
+    if fd < 0:
+        return 0
+    sock.fd = -1
+    with nogil:
+        failed = libc.close(fd)
+        error = libc.errno
+    if failed and error != ECONNRESET:
+        raise_errno(error)
+    return 0
+
+
+cdef int set_timeout(SocketHead *sock, int64_t timeout_ns) except -1:
+    """Store the timeout and set the fd's mode: only a socket without a timeout
+    blocks in the kernel."""
+    sock.timeout_ns = timeout_ns
+    if fastsock_set_nonblocking(sock.fd, timeout_ns >= 0) < 0:
+        raise_errno(libc.errno)
+    return 0
+
+
+cdef int64_t parse_timeout(object timeout) except? -2:
+    """Nanoseconds, rounded up, of a plain timeout: None, a float or an int.
+
+    Returns TIMEOUT_NOT_PLAIN (without an exception) for every other value, also
+    for those that are wrong: the stdlib says best what is wrong with them.
+    """
+    cdef double seconds
+    if timeout is None:
+        return TIMEOUT_BLOCKS
+    if PyFloat_CheckExact(timeout):
+        seconds = PyFloat_AS_DOUBLE(timeout)
+    elif PyLong_CheckExact(timeout) and -1 < timeout < 1_000_000_000:
+        seconds = <double>PyLong_AsLong(timeout)
+    else:
+        return TIMEOUT_NOT_PLAIN
+    # False for a NaN; above, a double has no room for every nanosecond.
+    if not (0.0 <= seconds < 1e9):
+        return TIMEOUT_NOT_PLAIN
+    return nanoseconds(seconds)
+
+
+cdef inline int64_t nanoseconds(double seconds) noexcept:
+    """Seconds (0 or more) in nanoseconds, rounded up, at most INT64_MAX."""
+    cdef double result = ceil(seconds * 1e9)
+    return INT64_MAX if result >= <double>INT64_MAX else <int64_t>result

@@ -1,0 +1,73 @@
+"""getsockopt(2) and setsockopt(2), in the forms that the stdlib gives them.
+
+Rule: an option is an int or bytes; what the bytes mean is the caller's to know.
+"""
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+
+cimport fastsock._libc as libc
+from fastsock._arguments cimport as_int
+from fastsock._buffers cimport borrow_readable
+from fastsock._errors cimport raise_errno
+from fastsock._libc cimport getsockopt, setsockopt, socklen_t
+from fastsock._python cimport (
+    BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING, PyIndex_Check, _PyBytes_Resize,
+)
+
+
+cdef object get_option(SocketHead *sock, int level, int name, int size):
+    """The option as an int (`size` 0) or as bytes of at most `size`.
+
+    The stdlib refuses more than 1,024 bytes, which large options exceed
+    (TCP_INFO grows, SO_PEERGROUPS, gh-112740); here any size is good.
+    """
+    cdef int number = 0
+    cdef socklen_t length = sizeof(number)
+    cdef PyObject *value
+    cdef object result
+    if size < 0:
+        raise OSError("getsockopt buflen out of range")
+    if size == 0:
+        if getsockopt(sock.fd, level, name, &number, &length) < 0:
+            raise_errno(libc.errno)
+        return number
+    value = NewBytes(NULL, size)
+    length = size
+    if getsockopt(sock.fd, level, name, PyBytes_AS_STRING(value), &length) < 0:
+        error = libc.errno
+        Py_DECREF(<object>value)
+        raise_errno(error)
+    _PyBytes_Resize(&value, length)
+    result = <object>value
+    Py_DECREF(result)
+    return result
+
+
+cdef int set_option(SocketHead *sock, int level, int name, object value) except -1:
+    """Set the option to an int, or to the bytes of a buffer."""
+    cdef BufferView view
+    cdef int number, failed, error
+    if PyIndex_Check(value):
+        try:
+            number = as_int(value)
+        except Exception:
+            pass  # no C int, then: the stdlib asks it for bytes, and so says TypeError
+        else:
+            if setsockopt(sock.fd, level, name, &number, sizeof(number)) < 0:
+                raise_errno(libc.errno)
+            return 0
+    borrow_readable(value, &view)
+    failed = setsockopt(sock.fd, level, name, view.buf, <socklen_t>view.len)
+    error = libc.errno
+    PyBuffer_Release(&view)
+    if failed:
+        raise_errno(error)
+    return 0
+
+
+cdef int set_option_null(SocketHead *sock, int level, int name, unsigned int size) except -1:
+    """Set the option to NULL with a length (AF_ALG keys have this form)."""
+    if setsockopt(sock.fd, level, name, NULL, size) < 0:
+        raise_errno(libc.errno)
+    return 0

@@ -1,0 +1,162 @@
+/* What differs between the systems: the only file with an #ifdef on a platform.
+ *
+ * Rules: every other file calls what is declared here without asking where it
+ * runs. A facility that a system lacks is either replaced by calls that have
+ * the same result, or its FASTSOCK_HAS_ switch is 0 and the name is not
+ * exported. Nothing here pretends to succeed. Nothing here knows of Python.
+ *
+ * FASTSOCK_PORTABLE builds as on a POSIX system without Linux's additions.
+ */
+#ifndef FASTSOCK_PLATFORM_H
+#define FASTSOCK_PLATFORM_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/socket.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#  include <sys/sendfile.h>
+#endif
+#if defined(__sun)
+#  include <sys/filio.h>
+#endif
+
+#if defined(__linux__) && !defined(FASTSOCK_PORTABLE)
+#  define FASTSOCK_LINUX 1
+#else
+#  define FASTSOCK_LINUX 0
+#endif
+
+/* accept4(2) and the SOCK_CLOEXEC and SOCK_NONBLOCK bits of socket(2). */
+#if FASTSOCK_LINUX && defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
+#  define FASTSOCK_HAS_ATOMIC_FLAGS 1
+#else
+#  define FASTSOCK_HAS_ATOMIC_FLAGS 0
+#endif
+
+/* Addresses of AF_UNIX without a place in the file system: unix(7). */
+#define FASTSOCK_HAS_ABSTRACT_ADDRESSES FASTSOCK_LINUX
+
+/* BSD systems hand the listener's O_NONBLOCK to an accepted socket. */
+#if defined(__linux__)
+#  define FASTSOCK_ACCEPT_INHERITS_NONBLOCK 0
+#else
+#  define FASTSOCK_ACCEPT_INHERITS_NONBLOCK 1
+#endif
+
+/* The bits that the type argument of socket(2) can carry besides the type. */
+#if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
+#  define FASTSOCK_TYPE_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK)
+#  define FASTSOCK_TYPE_NONBLOCK SOCK_NONBLOCK
+#else
+#  define FASTSOCK_TYPE_FLAGS 0
+#  define FASTSOCK_TYPE_NONBLOCK 0
+#endif
+
+/* 4.4BSD put a length byte in front of the family. */
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) \
+    || defined(__OpenBSD__) || defined(__DragonFly__)
+#  define FASTSOCK_SET_SA_LEN(address, size) \
+       (((struct sockaddr *)(address))->sa_len = (unsigned char)(size))
+#else
+#  define FASTSOCK_SET_SA_LEN(address, size) ((void)0)
+#endif
+
+/* Does the object's type say close-on-exec in the same call, or after it? */
+static inline int fastsock_close_on_exec(int fd)
+{
+    return ioctl(fd, FIOCLEX, NULL);
+}
+
+static inline int fastsock_keep_or_close(int fd)
+{
+    if (fd >= 0 && fastsock_close_on_exec(fd) < 0) {
+        int error = errno;
+        (void)close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/* socket(2) whose fd is not inherited by exec (PEP 446). */
+static inline int fastsock_socket(int family, int type, int proto)
+{
+#if FASTSOCK_HAS_ATOMIC_FLAGS
+    return socket(family, type | SOCK_CLOEXEC, proto);
+#else
+    return fastsock_keep_or_close(socket(family, type, proto));
+#endif
+}
+
+/* accept(2) whose fd is not inherited by exec. */
+static inline int fastsock_accept(int fd, struct sockaddr *address,
+                                  socklen_t *size)
+{
+#if FASTSOCK_HAS_ATOMIC_FLAGS
+    return accept4(fd, address, size, SOCK_CLOEXEC);
+#else
+    return fastsock_keep_or_close(accept(fd, address, size));
+#endif
+}
+
+/* socketpair(2) whose fds are not inherited by exec. */
+static inline int fastsock_socketpair(int family, int type, int proto,
+                                      int fds[2])
+{
+#if FASTSOCK_HAS_ATOMIC_FLAGS
+    return socketpair(family, type | SOCK_CLOEXEC, proto, fds);
+#else
+    if (socketpair(family, type, proto, fds) < 0)
+        return -1;
+    if (fastsock_close_on_exec(fds[0]) < 0
+        || fastsock_close_on_exec(fds[1]) < 0) {
+        int error = errno;
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+        errno = error;
+        return -1;
+    }
+    return 0;
+#endif
+}
+
+/* Set or clear O_NONBLOCK in one system call, as the interpreter does. */
+static inline int fastsock_set_nonblocking(int fd, int nonblocking)
+{
+    return ioctl(fd, FIONBIO, &nonblocking);
+}
+
+/* sendfile(2) with Linux's arguments: bytes sent, or -1 and errno. A partial
+ * transfer that BSD reports as an error with a count is reported as the count:
+ * the next call meets the error again. */
+static inline ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset,
+                                        size_t count)
+{
+#if defined(__linux__)
+    return sendfile(out_fd, in_fd, &offset, count);
+#elif defined(__APPLE__)
+    off_t length = (off_t)count;
+    if (sendfile(in_fd, out_fd, offset, &length, NULL, 0) < 0 && length == 0)
+        return -1;
+    return (ssize_t)length;
+#elif defined(__FreeBSD__) || defined(__DragonFly__)
+    off_t sent = 0;
+    if (sendfile(in_fd, out_fd, offset, count, NULL, &sent, 0) < 0 && sent == 0)
+        return -1;
+    return (ssize_t)sent;
+#else
+    (void)out_fd; (void)in_fd; (void)offset; (void)count;
+    errno = ENOSYS; /* the caller then sends what it reads */
+    return -1;
+#endif
+}
+
+#endif /* FASTSOCK_PLATFORM_H */

@@ -1,0 +1,16 @@
+# The platform header, as Cython sees it. Its rules are in `_platform.h`.
+
+from fastsock._libc cimport off_t, sockaddr, socklen_t
+
+cdef extern from "_platform.h" nogil:
+    const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES
+    const bint FASTSOCK_ACCEPT_INHERITS_NONBLOCK
+    const int FASTSOCK_TYPE_FLAGS
+    const int FASTSOCK_TYPE_NONBLOCK
+
+    void FASTSOCK_SET_SA_LEN(void *address, size_t size)
+    int fastsock_socket(int family, int type, int proto)
+    int fastsock_accept(int fd, sockaddr *address, socklen_t *size)
+    int fastsock_socketpair(int family, int type, int proto, int *fds)
+    int fastsock_set_nonblocking(int fd, bint nonblocking)
+    Py_ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset, size_t count)

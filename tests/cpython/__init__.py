@@ -1,0 +1,1 @@
+"""The interpreter's own tests, run three times: `python -m tests.cpython`."""
