@@ -91,7 +91,9 @@ def main(variant, module, result_file):
     exclusions = load_exclusions()
     choose(variant)
     from test import support
-    support.use_resources = []  # as `python -m test` without -u: no network
+    # As `python -m test` without -u, so without the network; but for two modules
+    # that ask for it and stay on this machine.
+    support.use_resources = ["network"] if module in exclusions.LOCAL_NETWORK else []
     loaded = unittest.defaultTestLoader.loadTestsFromName(f"test.{module}")
     left_out = tuple(exclusions.LEFT_OUT)
     if variant != "stdlib":

@@ -1,0 +1,106 @@
+"""`python -m fastsock run`: a Python program, unchanged, with fastsock as its sockets.
+
+Rule: but for the sockets the program can't tell: argv, sys.path, `__main__`, exit
+status, tracebacks and signals are as under `python SCRIPT` or `python -m MODULE`.
+So nothing is imported here that the interpreter has not imported by itself, and
+our own frames are not in the tracebacks.
+"""
+
+import os
+import sys
+import types
+
+USAGE = """\
+usage: python -m fastsock run SCRIPT [ARG ...]
+       python -m fastsock run -m MODULE [ARG ...]
+
+Run a Python program with fastsock.install() done before anything is imported.
+SCRIPT may be a file, or a folder or zip file with a __main__.py.
+
+environment:
+  FASTSOCK_DISABLE=1   run it on the stdlib's sockets
+"""
+
+
+def main(arguments):
+    """Run the program; returns only for a mistake in the call (2)."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    is_module = arguments[:1] == ["-m"]
+    target = arguments[1:] if is_module else arguments
+    if not target or (not is_module and target[0].startswith("-")):
+        print(USAGE, end="", file=sys.stderr)
+        return 2
+    import fastsock
+    try:
+        fastsock.install()
+    except RuntimeError as error:
+        print(f"python -m fastsock run: {error}", file=sys.stderr)
+        return 2
+    sys.argv[:] = target
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.modules["__main__"].__builtins__ = __builtins__
+    try:
+        run_module(target[0]) if is_module else run_path(target[0])
+    except SystemExit:
+        raise
+    except BaseException as error:
+        hide_our_frames(error)
+        raise
+    return 0
+
+
+def run_module(name):
+    """As `python -m NAME`, by the function that the interpreter calls for it."""
+    import runpy
+    if not sys.flags.safe_path:
+        sys.path[0] = os.getcwd()
+    sys.argv[0] = "-m"  # until the module is found, as under python
+    runpy._run_module_as_main(name)
+
+
+def run_path(path):
+    """As `python PATH`."""
+    if os.path.isdir(path) or is_zip_file(path):
+        import runpy
+        sys.path[:0 if sys.flags.safe_path else 1] = [os.path.abspath(path)]
+        runpy._run_module_as_main("__main__", alter_argv=False)
+        return
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError as error:
+        print(f"{sys.executable}: can't open file {os.path.abspath(path)!r}: "
+              f"[Errno {error.errno}] {error.strerror}", file=sys.stderr)
+        raise SystemExit(2) from None
+    if not sys.flags.safe_path:
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
+    from importlib.machinery import SourceFileLoader
+    namespace = vars(sys.modules["__main__"])
+    namespace.update(__file__=os.path.abspath(path), __cached__=None,
+                     __loader__=SourceFileLoader("__main__", path))
+    code = compile(source, os.path.abspath(path), "exec", dont_inherit=True)
+    exec(code, namespace)
+
+
+def is_zip_file(path):
+    with open(path, "rb") if os.path.isfile(path) else open(os.devnull, "rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def hide_our_frames(error):
+    """Have the interpreter show an uncaught exception without the frames of this file.
+
+    It then ends as it always does: with status 1, or by SIGINT after a
+    KeyboardInterrupt, after exit functions and other threads.
+    """
+    hook, trace = sys.excepthook, error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+
+    def show(kind, error, _):
+        error.__traceback__ = sys.last_traceback = trace
+        hook(kind, error, trace)
+
+    sys.excepthook = show

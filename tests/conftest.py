@@ -1,0 +1,133 @@
+"""What every test shares: the two implementations, and a guard for file descriptors.
+
+Rules: a test that takes `socket` runs twice, on the stdlib's module and on
+fastsock, and asserts the same of both. No test waits by sleeping; what must
+happen first is waited for by a call that returns when it has happened.
+"""
+
+import gc
+import os
+import pathlib
+import shutil
+import socket as stdlib_socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import fastsock
+
+IMPLEMENTATIONS = {"stdlib": stdlib_socket, "fastsock": fastsock}
+
+#: Every socket operation of a test ends by itself after this long.
+TIMEOUT_S = 20.0
+
+
+def pytest_report_header():
+    return f"fastsock {fastsock.__version__} from {pathlib.Path(fastsock.__file__).parent}"
+
+
+def pytest_configure(config):
+    expected = os.environ.get("FASTSOCK_TEST_INSTALLED")
+    found = str(pathlib.Path(fastsock.__file__).resolve())
+    if expected and not found.startswith(str(pathlib.Path(expected).resolve()) + os.sep):
+        raise pytest.UsageError(f"fastsock was to be tested from {expected}, and is {found}")
+
+
+@pytest.fixture(params=list(IMPLEMENTATIONS))
+def socket(request):
+    """The module under test: the stdlib's `socket`, then `fastsock`."""
+    return IMPLEMENTATIONS[request.param]
+
+
+def open_fds():
+    """The open descriptors of this process and what they are."""
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    found = {}
+    for name in os.listdir(folder):
+        try:
+            found[int(name)] = os.readlink(f"{folder}/{name}")
+        except OSError:
+            pass  # the descriptor of the listing itself
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_fd_leak():
+    """A test leaves no descriptor and no thread behind."""
+    before = open_fds()
+    threads = set(threading.enumerate())
+    yield
+    gc.collect()
+    left = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in left:
+        thread.join(TIMEOUT_S)
+    leaked = {fd: what for fd, what in open_fds().items()
+              if before.get(fd) != what and "memfd" not in what}
+    assert not leaked, f"left open: {leaked}"
+    assert not any(thread.is_alive() for thread in left), f"still running: {left}"
+
+
+@pytest.fixture
+def default_timeout():
+    """Set a default timeout for the test, and the old one back after it."""
+    before = stdlib_socket.getdefaulttimeout()
+    yield stdlib_socket.setdefaulttimeout
+    stdlib_socket.setdefaulttimeout(before)
+
+
+@pytest.fixture
+def pair(socket):
+    """Two connected AF_UNIX stream sockets, blocking."""
+    a, b = socket.socketpair()
+    with a, b:
+        yield a, b
+
+
+@pytest.fixture
+def listener(socket):
+    """A TCP listener on 127.0.0.1, with a timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(TIMEOUT_S)
+        yield server
+
+
+@pytest.fixture
+def tcp_pair(socket, listener):
+    """Two connected TCP sockets, (client, server), with timeouts."""
+    with socket.create_connection(listener.getsockname(), timeout=TIMEOUT_S) as client:
+        server, _ = listener.accept()
+        with server:
+            server.settimeout(TIMEOUT_S)
+            yield client, server
+
+
+class Python:
+    """Runs Python programs in processes of their own, elsewhere than in the checkout."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, *arguments, code=None, env=None, check=True, **keywords):
+        """Run `python -P ARGUMENTS` or `python -P -c CODE`; a CompletedProcess with texts."""
+        arguments = [*arguments] if code is None else ["-c", code, *arguments]
+        result = subprocess.run(
+            [sys.executable, "-P", *map(str, arguments)],
+            cwd=self.folder, env={**os.environ, **(env or {})}, text=True,
+            capture_output=True, timeout=60, **keywords)
+        if check and result.returncode:
+            raise AssertionError(f"exit status {result.returncode}\n{result.stdout}"
+                                 f"\n{result.stderr}")
+        return result
+
+
+@pytest.fixture
+def python(tmp_path):
+    return Python(tmp_path)
+
+
+def requires_program(*names):
+    """Skip where a program is missing; the reason names it."""
+    missing = [name for name in names if shutil.which(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
