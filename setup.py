@@ -17,6 +17,7 @@ if sys.implementation.name != "cpython":
 
 from Cython.Build import cythonize  # noqa: E402 (after the checks that need no Cython)
 from setuptools import Extension, setup  # noqa: E402
+from setuptools.command.build_ext import build_ext  # noqa: E402
 
 SOURCE = pathlib.Path("src/fastsock")
 DEBUG = os.environ.get("FASTSOCK_DEBUG") == "1"
@@ -38,7 +39,19 @@ extensions = [
     for path in sorted(SOURCE.glob("*.pyx"))
 ]
 
+
+class BuildExtensions(build_ext):
+    """Links without the interpreter's own RUNPATH: no build path goes into a wheel."""
+
+    def build_extensions(self):
+        linker = self.compiler.linker_so
+        self.compiler.linker_so = [
+            word for word in linker if not word.startswith(("-Wl,-rpath", "-Wl,--rpath"))]
+        super().build_extensions()
+
+
 setup(
+    cmdclass={"build_ext": BuildExtensions},
     ext_modules=cythonize(
         extensions,
         include_path=["src"],

@@ -43,8 +43,8 @@ class socket(_socket.SocketMethods, stdlib_class):
         # registers the stdlib's class when it is first imported; ours it meets here.
         caller = sys._getframe(1).f_globals.get("__name__")
         if caller == "multiprocessing.reduction" and type(self) is socket:
-            from fastsock import _multiprocessing
-            return _multiprocessing.reduce_socket(self)
+            from fastsock._multiprocessing import reduce_socket
+            return reduce_socket(self)
         return super().__reduce_ex__(protocol)
 
 

@@ -15,7 +15,7 @@ from libc.string cimport memcpy, memset
 from fastsock._arguments cimport as_int, as_unsigned
 from fastsock._buffers cimport borrow_readable
 from fastsock._libc cimport (
-    AF_INET, AF_INET6, AF_UNIX, INET6_ADDRSTRLEN, SUN_PATH_OFFSET, errno, htonl, htons,
+    AF_INET, AF_INET6, AF_UNIX, SUN_PATH_OFFSET, errno, htonl, htons,
     inet_ntop, ntohl, ntohs, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_un,
     socklen_t, strnlen,
 )

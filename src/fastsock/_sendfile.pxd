@@ -5,7 +5,9 @@ from fastsock._object cimport SocketHead
 
 cdef struct FileTransfer:
     int file_fd
-    off_t offset
-    size_t count
+    bint is_bounded         # stop after `count` bytes, not only at the end of the file
+    Py_ssize_t count        # bytes to send; of an unbounded transfer the file's size
+    off_t offset            # where in the file the next byte is
+    Py_ssize_t sent
 
-cdef Py_ssize_t send_file(SocketHead *sock, FileTransfer *transfer) except -2
+cdef int send_file(SocketHead *sock, FileTransfer *transfer) except -1

@@ -49,9 +49,6 @@ cdef object Giveup = stdlib_socket._GiveupOnSendfile
 cdef int DEFAULT_BACKLOG = min(SOMAXCONN, 128)
 cdef int AF_VSOCK = getattr(_socket, "AF_VSOCK", -1)
 
-# sendfile(2) moves at most 2 GiB less a page a call; the stdlib asks for 1 GiB.
-cdef Py_ssize_t LARGEST_PIECE = 1 << 30
-
 
 cdef inline SocketHead *head_of(object self) except NULL:
     """The fields of a socket object; TypeError for anything else."""
@@ -462,8 +459,6 @@ cdef class SocketMethods:
     def _sendfile_use_sendfile(self, file, offset=0, count=None):
         cdef SocketHead *head = head_of(self)
         cdef _sendfile.FileTransfer transfer
-        cdef Py_ssize_t total = 0
-        cdef Py_ssize_t sent
         cdef int error
         self._check_sendfile_params(file, offset, count)
         try:
@@ -479,23 +474,19 @@ cdef class SocketMethods:
         if head.timeout_ns == 0:
             raise ValueError("non-blocking sockets are not supported")
         transfer.offset = offset
+        transfer.count = size if count is None else count
+        transfer.is_bounded = count is not None
+        transfer.sent = 0
         try:
-            while count is None or total < count:
-                transfer.count = min(LARGEST_PIECE, size if count is None else count - total)
-                sent = _sendfile.send_file(head, &transfer)
-                if sent < 0:
-                    error = libc.errno
-                    if total == 0:
-                        # Perhaps not a file that can be mapped: let send() try.
-                        raise Giveup(OSError(error, os.strerror(error)))
-                    raise_errno(error)
-                if sent == 0:
-                    break
-                transfer.offset += sent
-                total += sent
-            return total
+            error = _sendfile.send_file(head, &transfer)
+            if error and transfer.sent == 0:
+                # Perhaps not a file that can be mapped: let send() try.
+                raise Giveup(OSError(error, os.strerror(error)))
+            if error:
+                raise_errno(error)
+            return transfer.sent
         finally:
-            if total > 0 and hasattr(file, "seek"):
+            if transfer.sent > 0 and hasattr(file, "seek"):
                 file.seek(transfer.offset)
 
 
