@@ -36,5 +36,4 @@ _functions.rebind_all(globals())
 socket = _socket_class
 socketpair = _functions.socketpair
 
-__all__ = [*_stdlib.__all__, "socket", *_extra, "adopt", "install", "uninstall"]
-__all__ = list(dict.fromkeys(__all__))
+__all__ = [*_stdlib.__all__, *_extra, "adopt", "install", "uninstall"]
