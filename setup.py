@@ -65,6 +65,8 @@ setup(
             "wraparound": False,
             "cdivision": True,
             "freethreading_compatible": True,
+            "embedsignature": True,
+            "embedsignature.format": "clinic",
         },
     ),
 )

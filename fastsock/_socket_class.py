@@ -16,6 +16,16 @@ stdlib_class = next(
     if cls.__module__ == "socket" and cls.__qualname__ == "socket")
 
 
+class _Signature:
+    """What inspect.signature() shows: a C initialiser has no signature to be read."""
+
+    def __get__(self, instance, cls):
+        if cls.__init__ is not socket.__init__:
+            raise AttributeError("__signature__")
+        import inspect
+        return inspect.signature(stdlib_class)
+
+
 class socket(_socket.SocketMethods, stdlib_class):
     """A network endpoint: a stdlib socket whose methods are fastsock's.
 
@@ -37,6 +47,7 @@ class socket(_socket.SocketMethods, stdlib_class):
     __slots__ = ()
     # The stdlib's own, or "object is not safe to make" for ssl and subclasses.
     __new__ = stdlib_class.__new__
+    __signature__ = _Signature()
 
     def __reduce_ex__(self, protocol):
         # Refused as in the stdlib, but for multiprocessing, which passes the fd. It

@@ -33,7 +33,7 @@ cdef extern from "<sys/uio.h>" nogil:
 cdef extern from "<sys/socket.h>" nogil:
     const int AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX
     const int SOCK_STREAM, SOCK_DGRAM
-    const int SOL_SOCKET, SO_ERROR, SO_TYPE, SOMAXCONN
+    const int SOL_SOCKET, SO_ERROR, SO_TYPE
     const int SCM_RIGHTS
 
     cdef struct sockaddr:

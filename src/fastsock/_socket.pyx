@@ -36,7 +36,7 @@ from fastsock._lifecycle cimport (
     TIMEOUT_BLOCKS, TIMEOUT_NOT_PLAIN, close_socket, open_pair, open_socket, parse_timeout,
     set_timeout, adopt_fd,
 )
-from fastsock._libc cimport AF_INET, SOCK_STREAM, SOMAXCONN
+from fastsock._libc cimport AF_INET, SOCK_STREAM
 from fastsock._object cimport SocketHead
 from fastsock._python cimport BufferView, PyBuffer_Release, PyObject_TypeCheck
 
@@ -46,7 +46,6 @@ cdef object stdlib_class = None
 cdef object socket_class = None
 cdef PyTypeObject *socket_type = NULL
 cdef object Giveup = stdlib_socket._GiveupOnSendfile
-cdef int DEFAULT_BACKLOG = min(SOMAXCONN, 128)
 cdef int AF_VSOCK = getattr(_socket, "AF_VSOCK", -1)
 
 
@@ -213,11 +212,11 @@ cdef class SocketMethods:
             return _connection.connect_ex(head, address)
         return base.connect_ex(self, address)
 
-    def listen(self, backlog=DEFAULT_BACKLOG, /):
+    def listen(self, backlog=128, /):
         """Accept connections from now on: listen(2).
 
         `backlog` is how many may wait to be accepted; below 0 counts as 0, and
-        the default is 128 or the system's limit if that is less.
+        the system has a limit of its own (SOMAXCONN).
         """
         _connection.listen(head_of(self), as_int(backlog))
 

@@ -1,0 +1,1 @@
+"""Benchmarks: one file a subject, each run by `python -m benchmarks.SUBJECT`."""
