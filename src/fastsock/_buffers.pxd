@@ -3,11 +3,13 @@
 # Rule: a view is held until the system call that uses its memory returned, and
 # is then given back with PyBuffer_Release, on every way out.
 
+from cpython.bytearray cimport PyByteArray_CheckExact
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 
 from fastsock._python cimport (
-    PyBUF_SIMPLE, PyBUF_WRITABLE, BufferView, PyBytes_AS_STRING, PyObject_GetBuffer,
+    PyBUF_SIMPLE, PyBUF_WRITABLE, BufferView, PyBytes_AS_STRING, PyMemoryView_Check,
+    PyMemoryView_GET_BASE, PyObject_GetBuffer,
 )
 
 
@@ -32,3 +34,19 @@ cdef inline int borrow_writable(object target, BufferView *view, str what) excep
     except Exception:
         raise TypeError(f"{what} must be read-write bytes-like object, "
                         f"not {type(target).__name__}") from None
+
+
+cdef inline bint is_plain(BufferView *view) noexcept:
+    """Is the borrowed memory owned by bytes or a bytearray, also through a memoryview?
+
+    Such memory is ordinary: a system call that touches it can't wait for a file
+    that is mapped there.
+    """
+    cdef PyObject *owner = view.obj
+    if owner == NULL:
+        return True
+    if PyMemoryView_Check(<object>owner):
+        owner = PyMemoryView_GET_BASE(<object>owner)
+        if owner == NULL:
+            return False
+    return PyByteArray_CheckExact(<object>owner) or PyBytes_CheckExact(<object>owner)

@@ -18,11 +18,13 @@ from fastsock._libc cimport (
     SOL_SOCKET, sockaddr, socklen_t,
 )
 from fastsock._lifecycle cimport adopt_fd
+from fastsock._operation cimport RECEIVE, Operation
 from fastsock._platform cimport (
     FASTSOCK_ACCEPT_INHERITS_NONBLOCK, fastsock_accept, fastsock_set_nonblocking,
 )
 from fastsock._python cimport PyErr_CheckSignals, PySys_Audit
-from fastsock._wait cimport TIMED_OUT, call, wait
+from fastsock._stats cimport ACCEPT as NAME_ACCEPT
+from fastsock._wait cimport PLAIN, TIMED_OUT, Budget, budget_of, call, wait
 
 
 cdef int bind(SocketHead *sock, object address) except -1:
@@ -77,21 +79,21 @@ cdef int establish(SocketHead *sock, object address, str caller,
             return error
     elif error != EINPROGRESS or sock.timeout_ns <= 0:
         return error
-    return finish_connecting(sock, timed_out)
+    return finish_connecting(sock, fd, timed_out)
 
 
-cdef int finish_connecting(SocketHead *sock, bint *timed_out) except? -1:
+cdef int finish_connecting(SocketHead *sock, int fd, bint *timed_out) except? -1:
     """Wait until the connection stands or failed; returns 0 or the error number."""
     cdef int64_t deadline_ns = deadline_after(sock.timeout_ns)
     cdef int outcome
     cdef socklen_t size
     while True:
-        if wait(sock, POLLOUT | POLLERR, deadline_ns) == TIMED_OUT:
+        if wait(sock, fd, POLLOUT | POLLERR, deadline_ns) == TIMED_OUT:
             timed_out[0] = True
             return EWOULDBLOCK
         outcome = 0
         size = sizeof(outcome)
-        if libc.getsockopt(sock.fd, SOL_SOCKET, SO_ERROR, &outcome, &size) < 0:
+        if libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, &outcome, &size) < 0:
             return libc.errno
         if outcome == EISCONN:
             return 0
@@ -111,10 +113,13 @@ cdef int listen(SocketHead *sock, int backlog) except -1:
     return 0
 
 
-cdef Py_ssize_t call_accept(int fd, void *arguments) noexcept nogil:
+cdef Py_ssize_t call_accept(int fd, void *arguments, int extra_flags) noexcept nogil:
     cdef SocketAddress *peer = <SocketAddress *>arguments
     peer.size = sizeof(peer.storage)
     return fastsock_accept(fd, <sockaddr *>&peer.storage, &peer.size)
+
+
+cdef Operation ACCEPT = Operation(call_accept, POLLIN, RECEIVE, NAME_ACCEPT)
 
 
 cdef tuple accept(SocketHead *sock, object cls):
@@ -123,9 +128,12 @@ cdef tuple accept(SocketHead *sock, object cls):
     The new socket has the default timeout. Where there is none it blocks, also
     where the system let it inherit the listener's O_NONBLOCK (bpo-7995).
     """
+    cdef Budget budget = budget_of(sock)
     cdef SocketAddress peer
     cdef SocketHead *accepted
-    cdef int fd = <int>call(sock, POLLIN, call_accept, &peer, deadline_after(sock.timeout_ns))
+    # Never tried first: accept(2) has no flag for it, and the listener's O_NONBLOCK
+    # may have been cleared through a dup.
+    cdef int fd = <int>call(sock, &ACCEPT, &peer, PLAIN, &budget)
     cdef object connection = adopt_fd(cls, fd, sock.family, sock.type, sock.proto)
     if FASTSOCK_ACCEPT_INHERITS_NONBLOCK and sock.timeout_ns > 0:
         accepted = <SocketHead *><PyObject *>connection

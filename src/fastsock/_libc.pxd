@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 cdef extern from "<errno.h>" nogil:
     int errno
     const int EAGAIN, EWOULDBLOCK, EINTR, EINPROGRESS, EISCONN, ECONNRESET
-    const int EBADF, EINVAL
+    const int EBADF, EINVAL, ENOMEM
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long off_t
@@ -35,6 +35,8 @@ cdef extern from "<sys/socket.h>" nogil:
     const int SOCK_STREAM, SOCK_DGRAM
     const int SOL_SOCKET, SO_ERROR, SO_TYPE
     const int SCM_RIGHTS
+    const int MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_NOSIGNAL, MSG_CTRUNC
+    const int SO_RCVLOWAT
 
     cdef struct sockaddr:
         sa_family_t sa_family

@@ -16,6 +16,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 cimport fastsock._libc as libc
 from fastsock._errors cimport raise_errno
+from fastsock._fdtable cimport forget
 from fastsock._libc cimport ECONNRESET
 from fastsock._object cimport complete, new_socket
 from fastsock._platform cimport (
@@ -45,6 +46,7 @@ cdef int take_fd(SocketHead *sock, int fd, int family, int type, int proto) exce
     """Put a fresh fd into an object; on failure the fd is closed."""
     cdef object default
     cdef int64_t timeout_ns = TIMEOUT_BLOCKS
+    forget(fd)
     sock.family = family
     sock.type = type & ~FASTSOCK_TYPE_FLAGS
     sock.proto = proto
@@ -120,8 +122,16 @@ cdef int close_socket(SocketHead *sock) except -1:
 
 cdef int set_timeout(SocketHead *sock, int64_t timeout_ns) except -1:
     """Store the timeout and set the fd's mode: only a socket without a timeout
-    blocks in the kernel."""
+    blocks in the kernel.
+
+    From one timeout above 0 to another the mode stays. Into None and 0 it is set
+    each time: O_NONBLOCK belongs to the open file, which others may share, and
+    programs repair it that way.
+    """
+    cdef bint mode_stays = sock.timeout_ns > 0 and timeout_ns > 0
     sock.timeout_ns = timeout_ns
+    if mode_stays and sock.fd >= 0:
+        return 0
     if fastsock_set_nonblocking(sock.fd, timeout_ns >= 0) < 0:
         raise_errno(libc.errno)
     return 0

@@ -5,8 +5,7 @@ lives as long as one call; if Python can't be told of what arrived, descriptors
 that came along are closed.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.limits cimport INT_MAX
@@ -15,77 +14,40 @@ from libc.string cimport memset
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
 from fastsock._ancillary cimport close_received_fds, pack, unpack
-from fastsock._buffers cimport borrow_readable, borrow_writable
-from fastsock._deadline cimport deadline_after
-from fastsock._libc cimport POLLIN, POLLOUT, iovec, msghdr
+from fastsock._libc cimport POLLIN, POLLOUT, SOCK_STREAM, iovec, msghdr
+from fastsock._operation cimport RECEIVE, SEND, Operation
 from fastsock._python cimport (
-    BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING, PySys_Audit, _PyBytes_Resize,
+    NewBytes, PyBytes_AS_STRING, PySys_Audit, _PyBytes_Resize,
 )
-from fastsock._wait cimport call
+from fastsock._stats cimport FASTSOCK_COUNT, counters
+from fastsock._stats cimport RECVMSG as NAME_RECVMSG, SENDMSG as NAME_SENDMSG
+from fastsock._transfer cimport traits_of
+from fastsock._vector cimport Vector
+from fastsock._wait cimport PLAIN, Budget, budget_of, call
 
 
 cdef struct Message:
     msghdr header
     int flags
+    unsigned int name_room
+    size_t control_room
 
 
-cdef Py_ssize_t call_recvmsg(int fd, void *arguments) noexcept nogil:
+cdef Py_ssize_t call_recvmsg(int fd, void *arguments, int extra_flags) noexcept nogil:
     cdef Message *message = <Message *>arguments
-    return libc.recvmsg(fd, &message.header, message.flags)
+    # The kernel wrote these if an earlier try failed late.
+    message.header.msg_namelen = message.name_room
+    message.header.msg_controllen = message.control_room
+    return libc.recvmsg(fd, &message.header, message.flags | extra_flags)
 
 
-cdef Py_ssize_t call_sendmsg(int fd, void *arguments) noexcept nogil:
+cdef Py_ssize_t call_sendmsg(int fd, void *arguments, int extra_flags) noexcept nogil:
     cdef Message *message = <Message *>arguments
-    return libc.sendmsg(fd, &message.header, message.flags)
+    return libc.sendmsg(fd, &message.header, message.flags | extra_flags)
 
 
-cdef class Vector:
-    """The memory of several Python buffers, lent as an iovec until it is freed.
-
-    Internal: lives inside one call. `what` opens the messages of its errors.
-    """
-    cdef iovec *parts
-    cdef BufferView *views
-    cdef Py_ssize_t count
-
-    def __dealloc__(self):
-        cdef Py_ssize_t index
-        for index in range(self.count):
-            PyBuffer_Release(&self.views[index])
-        PyMem_Free(self.views)
-        PyMem_Free(self.parts)
-
-    cdef int borrow(self, object buffers, bint writable, str what) except -1:
-        cdef tuple items
-        cdef Py_ssize_t size
-        try:
-            items = tuple(buffers)
-        except TypeError:
-            raise TypeError(f"{what} must be an iterable") from None
-        size = len(items)
-        if size > INT_MAX:
-            raise OSError(f"{what} is too long")
-        if size == 0:
-            return 0
-        self.parts = <iovec *>PyMem_Calloc(size, sizeof(iovec))
-        self.views = <BufferView *>PyMem_Calloc(size, sizeof(BufferView))
-        if self.parts == NULL or self.views == NULL:
-            raise MemoryError
-        # A view of bytes holds no reference of its own: `items` must outlive it.
-        self.items = items
-        for item in items:
-            if writable:
-                borrow_writable(
-                    item, &self.views[self.count],
-                    f"{what} must be an iterable of single-segment read-write buffers;")
-            else:
-                borrow_readable(item, &self.views[self.count])
-            self.parts[self.count].iov_base = self.views[self.count].buf
-            self.parts[self.count].iov_len = self.views[self.count].len
-            self.count += 1
-        return 0
-
-    cdef tuple items
+cdef Operation RECVMSG = Operation(call_recvmsg, POLLIN, RECEIVE, NAME_RECVMSG)
+cdef Operation SENDMSG = Operation(call_sendmsg, POLLOUT, SEND, NAME_SENDMSG)
 
 
 cdef tuple receive(SocketHead *sock, iovec *parts, size_t count, Py_ssize_t control_size,
@@ -95,6 +57,7 @@ cdef tuple receive(SocketHead *sock, iovec *parts, size_t count, Py_ssize_t cont
     With `data`, new bytes that `parts` points into, they are cut to what arrived
     and come first; their reference stays the caller's.
     """
+    cdef Budget budget = budget_of(sock)
     cdef SocketAddress address
     cdef Message message
     cdef Py_ssize_t received
@@ -104,16 +67,18 @@ cdef tuple receive(SocketHead *sock, iovec *parts, size_t count, Py_ssize_t cont
     memset(&message, 0, sizeof(message))
     message.flags = flags
     message.header.msg_name = &address.storage
-    message.header.msg_namelen = sizeof(address.storage)
+    message.name_room = sizeof(address.storage)
     message.header.msg_iov = parts
     message.header.msg_iovlen = count
     if control_size > 0:
         message.header.msg_control = PyMem_Malloc(control_size)
         if message.header.msg_control == NULL:
             raise MemoryError
-        message.header.msg_controllen = control_size
+        message.control_room = control_size
     try:
-        received = call(sock, POLLIN, call_recvmsg, &message, deadline_after(sock.timeout_ns))
+        # Not under the GIL: the memory may be anyone's, and fds may come along.
+        received = call(sock, &RECVMSG, &message, traits_of(sock, flags, 0, False), &budget)
+        FASTSOCK_COUNT(counters.bytes_in, received)
         try:
             ancillary = unpack(&message.header)
             if data != NULL:
@@ -157,9 +122,12 @@ cdef object recvmsg_into(SocketHead *sock, object buffers, Py_ssize_t control_si
 cdef object sendmsg(SocketHead *sock, object buffers, object messages, int flags,
                     object address):
     """sendmsg(2) of an iterable of buffers; returns how many bytes the kernel took."""
+    cdef Budget budget = budget_of(sock)
     cdef Vector vector = Vector()
     cdef SocketAddress destination
     cdef Message message
+    cdef Py_ssize_t sent
+    cdef int traits = PLAIN
     memset(&message, 0, sizeof(message))
     message.flags = flags
     if address is not None:
@@ -172,6 +140,11 @@ cdef object sendmsg(SocketHead *sock, object buffers, object messages, int flags
     message.header.msg_iovlen = vector.count
     try:
         pack(messages, &message.header)
-        return call(sock, POLLOUT, call_sendmsg, &message, deadline_after(sock.timeout_ns))
+        # A blocking stream takes all in the plain call; a try might take a part.
+        if sock.type != SOCK_STREAM or sock.timeout_ns >= 0:
+            traits = traits_of(sock, flags, 0, False)
+        sent = call(sock, &SENDMSG, &message, traits, &budget)
+        FASTSOCK_COUNT(counters.bytes_out, sent)
+        return sent
     finally:
         PyMem_Free(message.header.msg_control)

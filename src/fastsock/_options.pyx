@@ -10,10 +10,15 @@ cimport fastsock._libc as libc
 from fastsock._arguments cimport as_int
 from fastsock._buffers cimport borrow_readable
 from fastsock._errors cimport raise_errno
-from fastsock._libc cimport getsockopt, setsockopt, socklen_t
+from fastsock._fdtable cimport FASTSOCK_FD_HAS_LOWAT, FASTSOCK_FD_HAS_ULP, FdState, state_of
+from fastsock._libc cimport SO_RCVLOWAT, SOL_SOCKET, getsockopt, setsockopt, socklen_t
+from fastsock._platform cimport FASTSOCK_TCP_ULP
 from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING, PyIndex_Check, _PyBytes_Resize,
 )
+
+cdef enum:
+    IPPROTO_TCP = 6
 
 
 cdef object get_option(SocketHead *sock, int level, int name, int size):
@@ -56,6 +61,7 @@ cdef int set_option(SocketHead *sock, int level, int name, object value) except 
         else:
             if setsockopt(sock.fd, level, name, &number, sizeof(number)) < 0:
                 raise_errno(libc.errno)
+            note(sock.fd, level, name)
             return 0
     borrow_readable(value, &view)
     failed = setsockopt(sock.fd, level, name, view.buf, <socklen_t>view.len)
@@ -63,7 +69,19 @@ cdef int set_option(SocketHead *sock, int level, int name, object value) except 
     PyBuffer_Release(&view)
     if failed:
         raise_errno(error)
+    note(sock.fd, level, name)
     return 0
+
+
+cdef void note(int fd, int level, int name) noexcept:
+    """Remember the options that decide whether a call may be tried first."""
+    cdef FdState *state = state_of(fd)
+    if state == NULL:
+        return
+    if level == SOL_SOCKET and name == SO_RCVLOWAT:
+        state.flags |= FASTSOCK_FD_HAS_LOWAT
+    elif level == IPPROTO_TCP and name == FASTSOCK_TCP_ULP:
+        state.flags |= FASTSOCK_FD_HAS_ULP
 
 
 cdef int set_option_null(SocketHead *sock, int level, int name, unsigned int size) except -1:

@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -58,6 +59,35 @@
 #else
 #  define FASTSOCK_TYPE_FLAGS 0
 #  define FASTSOCK_TYPE_NONBLOCK 0
+#endif
+
+/* A flag that keeps one call from waiting; 0: there is none, and no call is tried
+ * before it may wait. */
+#if !defined(FASTSOCK_PORTABLE) && defined(MSG_DONTWAIT)
+#  define FASTSOCK_DONTWAIT MSG_DONTWAIT
+#else
+#  define FASTSOCK_DONTWAIT 0
+#endif
+
+/* Flags that change nothing about when a call returns. */
+#ifdef MSG_NOSIGNAL
+#  define FASTSOCK_SIMPLE_FLAGS (MSG_PEEK | MSG_TRUNC | MSG_NOSIGNAL)
+#else
+#  define FASTSOCK_SIMPLE_FLAGS (MSG_PEEK | MSG_TRUNC)
+#endif
+
+/* Busy polling of the network device under a socket: socket(7). -1: none. */
+#if FASTSOCK_LINUX && defined(SO_BUSY_POLL)
+#  define FASTSOCK_SO_BUSY_POLL SO_BUSY_POLL
+#else
+#  define FASTSOCK_SO_BUSY_POLL (-1)
+#endif
+
+/* What TCP_ULP (kernel TLS) is called; -1: none. */
+#if FASTSOCK_LINUX && defined(TCP_ULP)
+#  define FASTSOCK_TCP_ULP TCP_ULP
+#else
+#  define FASTSOCK_TCP_ULP (-1)
 #endif
 
 /* 4.4BSD put a length byte in front of the family. */

@@ -5,6 +5,10 @@ from fastsock._libc cimport off_t, sockaddr, socklen_t
 cdef extern from "_platform.h" nogil:
     const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES
     const bint FASTSOCK_ACCEPT_INHERITS_NONBLOCK
+    const int FASTSOCK_DONTWAIT
+    const int FASTSOCK_SIMPLE_FLAGS
+    const int FASTSOCK_SO_BUSY_POLL
+    const int FASTSOCK_TCP_ULP
     const int FASTSOCK_TYPE_FLAGS
     const int FASTSOCK_TYPE_NONBLOCK
 

@@ -15,6 +15,9 @@ cdef extern from "Python.h":
     int PyObject_GetBuffer(object exporter, BufferView *view, int flags) except -1
     void PyBuffer_Release(BufferView *view) noexcept
 
+    bint PyMemoryView_Check(object value) noexcept
+    PyObject *PyMemoryView_GET_BASE(object view) noexcept
+
     int PyErr_CheckSignals() except -1
     void PyErr_Clear() noexcept
     int PyErr_WarnEx(object category, const char *text, Py_ssize_t stack_level) except -1

@@ -34,9 +34,10 @@ cdef int send_file(SocketHead *sock, FileTransfer *transfer) except -1:
         if piece <= 0:
             return 0
         piece = min(piece, LARGEST_PIECE)
-        if must_wait and wait(sock, POLLOUT, deadline_after(sock.timeout_ns)) == TIMED_OUT:
-            raise_timeout()
         fd = sock.fd
+        if must_wait and wait(
+                sock, fd, POLLOUT, deadline_after(sock.timeout_ns)) == TIMED_OUT:
+            raise_timeout()
         with nogil:
             sent = fastsock_sendfile(fd, transfer.file_fd, transfer.offset, piece)
             error = libc.errno

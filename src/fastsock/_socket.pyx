@@ -29,7 +29,7 @@ from fastsock cimport _connection, _message, _options, _sendfile, _transfer
 cimport fastsock._libc as libc
 from fastsock._address cimport is_ours
 from fastsock._arguments cimport as_int, as_size, as_unsigned
-from fastsock._buffers cimport borrow_readable, borrow_writable
+from fastsock._buffers cimport borrow_readable, borrow_writable, is_plain
 from fastsock._enums cimport family_member, type_member
 from fastsock._errors cimport raise_errno
 from fastsock._lifecycle cimport (
@@ -294,7 +294,7 @@ cdef class SocketMethods:
             return _transfer.recv_into(
                 head, view.buf, checked_size(as_size(nbytes), view.len, "recv_into",
                                              "buffer too small for requested bytes"),
-                as_int(flags))
+                as_int(flags), is_plain(&view))
         finally:
             PyBuffer_Release(&view)
 
@@ -321,7 +321,7 @@ cdef class SocketMethods:
                 head, view.buf,
                 checked_size(as_size(nbytes), view.len, "recvfrom_into",
                              "nbytes is greater than the length of the buffer"),
-                as_int(flags))
+                as_int(flags), is_plain(&view))
         finally:
             PyBuffer_Release(&view)
 
@@ -362,7 +362,7 @@ cdef class SocketMethods:
         cdef BufferView view
         borrow_readable(data, &view)
         try:
-            return _transfer.send(head, view.buf, view.len, as_int(flags))
+            return _transfer.send(head, view.buf, view.len, as_int(flags), is_plain(&view))
         finally:
             PyBuffer_Release(&view)
 
@@ -372,7 +372,8 @@ cdef class SocketMethods:
         cdef BufferView view
         borrow_readable(data, &view)
         try:
-            _transfer.sendall(head, <const char *>view.buf, view.len, as_int(flags))
+            _transfer.sendall(
+                head, <const char *>view.buf, view.len, as_int(flags), is_plain(&view))
         finally:
             PyBuffer_Release(&view)
 
@@ -394,7 +395,8 @@ cdef class SocketMethods:
         try:
             flags = 0 if given == 1 else as_int(flags_and_address[0])
             return _transfer.sendto(
-                head, view.buf, view.len, flags, flags_and_address[given - 1])
+                head, view.buf, view.len, flags, is_plain(&view),
+                flags_and_address[given - 1])
         finally:
             PyBuffer_Release(&view)
 

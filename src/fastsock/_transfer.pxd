@@ -1,13 +1,26 @@
 # The recv and send family. Its rules are in `_transfer.pyx`.
 
 from fastsock._object cimport SocketHead
+from fastsock._wait cimport Budget
 
+cdef enum:
+    # A call that keeps the GIL moves at most this: some 10 microseconds.
+    MOST_UNDER_GIL = 65536
+
+cdef int traits_of(SocketHead *sock, int flags, Py_ssize_t size, bint is_plain_memory) noexcept
+cdef Py_ssize_t receive(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
+                        bint is_plain_memory, Budget *budget) except -1
 cdef object recv(SocketHead *sock, Py_ssize_t size, int flags)
-cdef Py_ssize_t recv_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags) except -1
+cdef Py_ssize_t recv_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
+                          bint is_plain_memory) except -1
 cdef object recvfrom(SocketHead *sock, Py_ssize_t size, int flags)
-cdef object recvfrom_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags)
-cdef Py_ssize_t send(SocketHead *sock, const void *memory, Py_ssize_t size,
-                     int flags) except -1
-cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flags) except -1
+cdef object recvfrom_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
+                          bint is_plain_memory)
+cdef Py_ssize_t transmit(SocketHead *sock, const void *memory, Py_ssize_t size, int flags,
+                         bint is_plain_memory, Budget *budget) except -1
+cdef Py_ssize_t send(SocketHead *sock, const void *memory, Py_ssize_t size, int flags,
+                     bint is_plain_memory) except -1
+cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flags,
+                 bint is_plain_memory) except -1
 cdef Py_ssize_t sendto(SocketHead *sock, const void *memory, Py_ssize_t size, int flags,
-                       object address) except -1
+                       bint is_plain_memory, object address) except -1

@@ -1,23 +1,40 @@
 """The recv and send family: one function a system call, and `sendall`.
 
-Rules: the caller holds the memory until the function returned; every wait and
-retry is `_wait.call`'s; a receive of 0 bytes makes no system call where the
-stdlib makes none (recv, recv_into), and makes one where it does (recvfrom).
+Rules: the caller holds the memory until the function returned, and says whether
+it is plain (owned by bytes or a bytearray: writing it can't fault on a file);
+every wait and retry is `_wait.call`'s; a receive of 0 bytes makes no system call
+where the stdlib makes none (recv, recv_into), and makes one where it does
+(recvfrom). A result is as large as what arrived, whatever was asked for.
 """
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
-from libc.stdint cimport int64_t
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
-from fastsock._deadline cimport deadline_after, has_passed
+from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
 from fastsock._errors cimport raise_timeout
-from fastsock._libc cimport POLLIN, POLLOUT, sockaddr, socklen_t
+from fastsock._fdtable cimport FdState, fastsock_enter, fastsock_leave, learn, state_of
+from fastsock._libc cimport (
+    AF_INET, AF_INET6, AF_UNIX, POLLIN, POLLOUT, SOCK_DGRAM, SOCK_STREAM, sockaddr,
+)
+from fastsock._operation cimport RECEIVE, SEND, Operation
+from fastsock._platform cimport FASTSOCK_DONTWAIT, FASTSOCK_SIMPLE_FLAGS
 from fastsock._python cimport (
     NewBytes, PyBytes_AS_STRING, PyErr_CheckSignals, PySys_Audit, _PyBytes_Resize,
 )
-from fastsock._wait cimport call
+from fastsock._scratch cimport (
+    FASTSOCK_LARGEST_SCRATCH, STACK_SIZE, borrow_scratch, give_back_scratch,
+)
+from fastsock._stats cimport FASTSOCK_COUNT, counters
+from fastsock._stats cimport RECV as NAME_RECV, RECVFROM as NAME_RECVFROM
+from fastsock._stats cimport SEND as NAME_SEND, SENDTO as NAME_SENDTO
+from fastsock._wait cimport MAY_KEEP_GIL, MAY_TRY_FIRST, PLAIN, budget_of, call
+
+cdef enum:
+    IPPROTO_TCP = 6
+    IPPROTO_UDP = 17
 
 
 cdef struct Transfer:
@@ -27,55 +44,174 @@ cdef struct Transfer:
     SocketAddress *address
 
 
-cdef Py_ssize_t call_recv(int fd, void *arguments) noexcept nogil:
+cdef Py_ssize_t call_recv(int fd, void *arguments, int extra_flags) noexcept nogil:
     cdef Transfer *transfer = <Transfer *>arguments
-    return libc.recv(fd, transfer.memory, transfer.size, transfer.flags)
+    return libc.recv(fd, transfer.memory, transfer.size, transfer.flags | extra_flags)
 
 
-cdef Py_ssize_t call_recvfrom(int fd, void *arguments) noexcept nogil:
+cdef Py_ssize_t call_recvfrom(int fd, void *arguments, int extra_flags) noexcept nogil:
     cdef Transfer *transfer = <Transfer *>arguments
     transfer.address.size = sizeof(transfer.address.storage)
-    return libc.recvfrom(fd, transfer.memory, transfer.size, transfer.flags,
-                         <sockaddr *>&transfer.address.storage, &transfer.address.size)
+    return libc.recvfrom(
+        fd, transfer.memory, transfer.size, transfer.flags | extra_flags,
+        <sockaddr *>&transfer.address.storage, &transfer.address.size)
 
 
-cdef Py_ssize_t call_send(int fd, void *arguments) noexcept nogil:
+cdef Py_ssize_t call_send(int fd, void *arguments, int extra_flags) noexcept nogil:
     cdef Transfer *transfer = <Transfer *>arguments
-    return libc.send(fd, transfer.memory, transfer.size, transfer.flags)
+    return libc.send(fd, transfer.memory, transfer.size, transfer.flags | extra_flags)
 
 
-cdef Py_ssize_t call_sendto(int fd, void *arguments) noexcept nogil:
+cdef Py_ssize_t call_sendto(int fd, void *arguments, int extra_flags) noexcept nogil:
     cdef Transfer *transfer = <Transfer *>arguments
-    return libc.sendto(fd, transfer.memory, transfer.size, transfer.flags,
-                       <sockaddr *>&transfer.address.storage, transfer.address.size)
+    return libc.sendto(
+        fd, transfer.memory, transfer.size, transfer.flags | extra_flags,
+        <sockaddr *>&transfer.address.storage, transfer.address.size)
 
 
-cdef Py_ssize_t recv_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags) except -1:
-    """recv(2) into memory; returns the bytes received, 0 at the peer's end."""
+cdef Operation RECV = Operation(call_recv, POLLIN, RECEIVE, NAME_RECV)
+cdef Operation RECVFROM = Operation(call_recvfrom, POLLIN, RECEIVE, NAME_RECVFROM)
+cdef Operation SEND_ = Operation(call_send, POLLOUT, SEND, NAME_SEND)
+cdef Operation SENDTO = Operation(call_sendto, POLLOUT, SEND, NAME_SENDTO)
+
+
+cdef int traits_of(SocketHead *sock, int flags, Py_ssize_t size,
+                   bint is_plain_memory) noexcept:
+    """May a transfer be tried first, and then under the GIL?
+
+    Yes where MSG_DONTWAIT changes nothing but waiting: not with MSG_WAITALL or
+    MSG_DONTWAIT itself, and only for protocols whose calls are known to be short.
+    """
+    if flags & ~FASTSOCK_SIMPLE_FLAGS or FASTSOCK_DONTWAIT == 0:
+        return PLAIN
+    if sock.family == AF_INET or sock.family == AF_INET6:
+        if sock.type == SOCK_STREAM:
+            if sock.proto != 0 and sock.proto != IPPROTO_TCP:
+                return PLAIN
+        elif sock.type != SOCK_DGRAM or (sock.proto != 0 and sock.proto != IPPROTO_UDP):
+            return PLAIN
+    elif sock.family != AF_UNIX:
+        return PLAIN
+    if is_plain_memory and size <= MOST_UNDER_GIL:
+        return MAY_TRY_FIRST | MAY_KEEP_GIL
+    return MAY_TRY_FIRST
+
+
+# -- receiving ------------------------------------------------------------------
+
+cdef Py_ssize_t receive(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
+                        bint is_plain_memory, Budget *budget) except -1:
+    """recv(2) into memory, within a budget; returns the bytes received, 0 at the end."""
     cdef Transfer transfer
-    if size == 0:
-        return 0
+    cdef Py_ssize_t count
     transfer.memory = memory
     transfer.size = size
     transfer.flags = flags
-    return call(sock, POLLIN, call_recv, &transfer, deadline_after(sock.timeout_ns))
+    count = call(sock, &RECV, &transfer, traits_of(sock, flags, size, is_plain_memory), budget)
+    FASTSOCK_COUNT(counters.bytes_in, count)
+    return count
+
+
+cdef Py_ssize_t receive_from(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
+                             bint is_plain_memory, SocketAddress *address) except -1:
+    """recvfrom(2) into memory; the sender's address goes to `address`."""
+    cdef Budget budget = budget_of(sock)
+    cdef Transfer transfer
+    cdef Py_ssize_t count
+    transfer.memory = memory
+    transfer.size = size
+    transfer.flags = flags
+    transfer.address = address
+    count = call(sock, &RECVFROM, &transfer,
+                 traits_of(sock, flags, size, is_plain_memory), &budget)
+    FASTSOCK_COUNT(counters.bytes_in, count)
+    return count
+
+
+cdef Py_ssize_t receive_either(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
+                               SocketAddress *address) except -1:
+    """recvfrom(2) where an address is asked for, else recv(2), into plain memory."""
+    cdef Budget budget
+    if address != NULL:
+        return receive_from(sock, memory, size, flags, True, address)
+    budget = budget_of(sock)
+    return receive(sock, memory, size, flags, True, &budget)
+
+
+cdef Py_ssize_t recv_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
+                          bint is_plain_memory) except -1:
+    """recv(2) into memory; returns the bytes received, 0 at the peer's end."""
+    cdef Budget budget = budget_of(sock)
+    if size == 0:
+        return 0
+    return receive(sock, memory, size, flags, is_plain_memory, &budget)
 
 
 cdef object recv(SocketHead *sock, Py_ssize_t size, int flags):
     """recv(2) into new bytes of at most `size`."""
-    cdef PyObject *received = NewBytes(NULL, size)
-    cdef Py_ssize_t count
+    if size == 0:
+        return b""
+    return new_bytes(sock, size, flags, NULL)
+
+
+cdef object recvfrom(SocketHead *sock, Py_ssize_t size, int flags):
+    """recvfrom(2) into new bytes; returns (data, address)."""
+    cdef SocketAddress address
+    data = new_bytes(sock, size, flags, &address)
+    return data, from_sockaddr(&address)
+
+
+cdef object recvfrom_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
+                          bint is_plain_memory):
+    """recvfrom(2) into memory; returns (count, address)."""
+    cdef SocketAddress address
+    count = receive_from(sock, memory, size, flags, is_plain_memory, &address)
+    return count, from_sockaddr(&address)
+
+
+cdef object new_bytes(SocketHead *sock, Py_ssize_t size, int flags, SocketAddress *address):
+    """Receive into new bytes that are as large as what arrived.
+
+    Small receives go through the stack. Larger ones go through the thread's
+    scratch memory and are copied, which beats allocating `size` for a few bytes;
+    but on an fd whose receives lately filled their room, into the result itself.
+    """
+    cdef char[STACK_SIZE] stack
+    cdef FdState *state
+    cdef char *scratch
+    cdef Py_ssize_t count = 0
+    if size <= STACK_SIZE:
+        count = receive_either(sock, stack, size, flags, address)
+        return PyBytes_FromStringAndSize(stack, count)
+    state = state_of(sock.fd)
+    if state != NULL and state.fills_room >= 2:
+        scratch = NULL
+    else:
+        scratch = borrow_scratch(size)
+    if scratch == NULL:
+        return new_bytes_directly(sock, size, flags, address)
     try:
-        count = recv_into(sock, PyBytes_AS_STRING(received), size, flags)
+        count = receive_either(sock, scratch, size, flags, address)
+        if state != NULL:
+            learn(&state.fills_room, count >= size // 2)
+        return PyBytes_FromStringAndSize(scratch, count)
+    finally:
+        give_back_scratch(count)
+
+
+cdef object new_bytes_directly(SocketHead *sock, Py_ssize_t size, int flags,
+                               SocketAddress *address):
+    """Receive into new bytes of `size`, and cut them to what arrived."""
+    cdef PyObject *received = NewBytes(NULL, size)
+    cdef FdState *state = state_of(sock.fd)
+    cdef object result
+    try:
+        count = receive_either(sock, PyBytes_AS_STRING(received), size, flags, address)
     except:
         Py_DECREF(<object>received)
         raise
-    return trimmed(received, size, count)
-
-
-cdef object trimmed(PyObject *received, Py_ssize_t size, Py_ssize_t count):
-    """New bytes of `size`, of which `count` were filled; takes the reference over."""
-    cdef object result
+    if state != NULL:
+        learn(&state.fills_room, count >= size // 2)
     if count != size:
         _PyBytes_Resize(&received, count)
     result = <object>received
@@ -83,73 +219,90 @@ cdef object trimmed(PyObject *received, Py_ssize_t size, Py_ssize_t count):
     return result
 
 
-cdef object recvfrom(SocketHead *sock, Py_ssize_t size, int flags):
-    """recvfrom(2) into new bytes; returns (data, address)."""
-    cdef PyObject *received = NewBytes(NULL, size)
-    cdef object count, address
-    try:
-        count, address = recvfrom_into(sock, PyBytes_AS_STRING(received), size, flags)
-    except:
-        Py_DECREF(<object>received)
-        raise
-    return trimmed(received, size, count), address
+# -- sending --------------------------------------------------------------------
 
+cdef Py_ssize_t transmit(SocketHead *sock, const void *memory, Py_ssize_t size, int flags,
+                         bint is_plain_memory, Budget *budget) except -1:
+    """send(2), within a budget; returns how many bytes the kernel took.
 
-cdef object recvfrom_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags):
-    """recvfrom(2) into memory; returns (count, address)."""
-    cdef SocketAddress address
+    A blocking send takes all, as send(2) does: where a first try took a part, the
+    plain call sends the rest. If that fails or is interrupted, the part is the
+    result, as it would have been of one call.
+    """
+    cdef FdState *state
     cdef Transfer transfer
-    cdef Py_ssize_t count
-    transfer.memory = memory
-    transfer.size = size
-    transfer.flags = flags
-    transfer.address = &address
-    count = call(sock, POLLIN, call_recvfrom, &transfer, deadline_after(sock.timeout_ns))
-    return count, from_sockaddr(&address)
-
-
-cdef Py_ssize_t send(SocketHead *sock, const void *memory, Py_ssize_t size,
-                     int flags) except -1:
-    """send(2); returns how many bytes the kernel took."""
-    cdef Transfer transfer
+    cdef Py_ssize_t sent, more
+    cdef int fd
+    cdef int traits = traits_of(sock, flags, size, is_plain_memory)
+    if budget.timeout_ns < 0 and size > MOST_UNDER_GIL:
+        traits = PLAIN  # will likely fill the buffer: one call, and not two
     transfer.memory = <void *>memory
     transfer.size = size
     transfer.flags = flags
-    return call(sock, POLLOUT, call_send, &transfer, deadline_after(sock.timeout_ns))
+    sent = call(sock, &SEND_, &transfer, traits, budget)
+    if sent < size and traits != PLAIN and budget.timeout_ns < 0 and sock.type == SOCK_STREAM:
+        fd = sock.fd
+        state = state_of(fd)
+        transfer.memory = <char *>memory + sent
+        transfer.size = size - sent
+        fastsock_enter(state)
+        with nogil:
+            more = call_send(fd, &transfer, 0)
+        fastsock_leave(state)
+        FASTSOCK_COUNT(counters.system_calls[<int>NAME_SEND], 1)
+        sent += max(more, 0)
+    FASTSOCK_COUNT(counters.bytes_out, sent)
+    return sent
 
 
-cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flags) except -1:
+cdef Py_ssize_t send(SocketHead *sock, const void *memory, Py_ssize_t size, int flags,
+                     bint is_plain_memory) except -1:
+    """send(2); returns how many bytes the kernel took."""
+    cdef Budget budget = budget_of(sock)
+    return transmit(sock, memory, size, flags, is_plain_memory, &budget)
+
+
+cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flags,
+                 bint is_plain_memory) except -1:
     """send(2) until all is sent, under one deadline; empty data is sent once.
 
     Signal handlers run after every send: a send that was interrupted after a
-    part of the data succeeds with that part, and says nothing of EINTR.
+    part of the data succeeds with that part, and says nothing of EINTR. Whatever
+    ends it early carries `bytes_sent`.
     """
-    cdef int64_t deadline_ns = deadline_after(sock.timeout_ns)
-    cdef Transfer transfer
-    cdef Py_ssize_t sent
-    transfer.flags = flags
-    while True:
-        transfer.memory = <void *>memory
-        transfer.size = size
-        sent = call(sock, POLLOUT, call_send, &transfer, deadline_ns)
-        memory += sent
-        size -= sent
-        PyErr_CheckSignals()
-        if size <= 0:
-            return 0
-        if has_passed(deadline_ns):
-            raise_timeout()
+    cdef Budget budget = budget_of(sock)
+    cdef Py_ssize_t total = 0
+    try:
+        while True:
+            total += transmit(sock, memory + total, size - total, flags, is_plain_memory,
+                              &budget)
+            PyErr_CheckSignals()
+            if total >= size:
+                return 0
+            if budget.deadline_ns == NO_DEADLINE:
+                budget.deadline_ns = deadline_after(budget.timeout_ns)
+            elif has_passed(budget.deadline_ns):
+                raise_timeout()
+    except BaseException as error:
+        error.bytes_sent = total
+        raise
 
 
 cdef Py_ssize_t sendto(SocketHead *sock, const void *memory, Py_ssize_t size, int flags,
-                       object address) except -1:
+                       bint is_plain_memory, object address) except -1:
     """sendto(2) to `address`; returns how many bytes the kernel took."""
+    cdef Budget budget = budget_of(sock)
     cdef SocketAddress destination
     cdef Transfer transfer
+    cdef Py_ssize_t sent
     parse_address(sock, address, &destination, "sendto")
     PySys_Audit("socket.sendto", "OO", <PyObject *>sock, <PyObject *>address)
     transfer.memory = <void *>memory
     transfer.size = size
     transfer.flags = flags
     transfer.address = &destination
-    return call(sock, POLLOUT, call_sendto, &transfer, deadline_after(sock.timeout_ns))
+    sent = call(sock, &SENDTO, &transfer,
+                traits_of(sock, flags, size, is_plain_memory)
+                if sock.type == SOCK_DGRAM else PLAIN, &budget)
+    FASTSOCK_COUNT(counters.bytes_out, sent)
+    return sent

@@ -1,17 +1,35 @@
-# Waiting for a socket and calling at the right time. Its rules are in `_wait.pyx`.
+# Making a call at the right time. Its rules are in `_wait.pyx`.
 
 from libc.stdint cimport int64_t
 
+from fastsock._deadline cimport NO_DEADLINE
 from fastsock._object cimport SocketHead
+from fastsock._operation cimport Operation
 
-# One system call on `fd`: its result, or -1 with errno set. It may run without
-# the GIL, so it touches nothing of Python's.
-ctypedef Py_ssize_t (*Operation)(int fd, void *arguments) noexcept nogil
+# What is known of one call, from its socket, flags and memory.
+cdef enum Traits:
+    PLAIN = 0
+    MAY_TRY_FIRST = 1       # MSG_DONTWAIT gives the result that the call would have
+    MAY_KEEP_GIL = 2        # and with it the call is short
+
+# The time that an operation may take; several calls can share one.
+cdef struct Budget:
+    int64_t timeout_ns      # below 0: blocks; 0: non-blocking
+    int64_t deadline_ns     # NO_DEADLINE until a call first had to wait
 
 cdef enum Readiness:
     TIMED_OUT = 0
     READY = 1
 
-cdef int wait(SocketHead *sock, short events, int64_t deadline_ns) except -1
-cdef Py_ssize_t call(SocketHead *sock, short events, Operation operation,
-                     void *arguments, int64_t deadline_ns) except -1
+
+cdef inline Budget budget_of(SocketHead *sock) noexcept nogil:
+    cdef Budget budget
+    budget.timeout_ns = sock.timeout_ns
+    budget.deadline_ns = NO_DEADLINE
+    return budget
+
+
+cdef int wait(SocketHead *sock, int fd, short events, int64_t deadline_ns) except -1
+cdef Py_ssize_t call(SocketHead *sock, const Operation *operation, void *arguments,
+                     int traits, Budget *budget) except -1
+cdef int check_owner(SocketHead *sock, int fd) except -1

@@ -1,45 +1,80 @@
-"""Waiting for one socket, and calling at the right time.
+"""Making a system call that may have to wait, at the right time.
 
 Job: everything that may block goes through `call()`, and everything that sleeps
 in poll(2) through `wait()`. They know the socket's fd and timeout, and nothing
 of what is called.
 
+How: a call that may be tried is tried first, with MSG_DONTWAIT, so that data that
+is there costs one system call and, where the call is short, no hand-over of the
+GIL. What a try finds is remembered for the fd (_fdtable), as a branch predictor
+does; where the last calls found nothing, the next one waits first, so that it
+never makes more system calls than the stdlib's. A socket with a timeout waits in
+poll(2); a blocking one in the call itself, as the user set it up (SO_RCVTIMEO).
+
 Rules (PEP 475, and CPython's sock_call_ex):
-  * The fd is read again before every system call, under the GIL: a socket that
-    another thread closed has fd -1, and the call then fails with EBADF.
+  * After every hand-over of the GIL the socket must still own the fd, or the call
+    ends with EBADF: another thread closed it, and the number may be another's.
   * On EINTR the signal handlers run first; if one raises, its exception wins;
     otherwise the call is made again, with what is left of the time.
   * poll(2) may say ready and be wrong (a datagram with a bad checksum is dropped
     at recv): on EAGAIN a socket with a timeout waits again.
+  * The GIL is kept only if no other thread is inside a released call on this fd:
+    MSG_DONTWAIT still waits for the kernel's lock of the socket.
 """
 
 from libc.stdint cimport int64_t
 
 cimport fastsock._libc as libc
-from fastsock._deadline cimport NO_DEADLINE, has_passed, remaining_ms
+from fastsock._deadline cimport (
+    NO_DEADLINE, deadline_after, has_passed, monotonic_ns, remaining_ms,
+)
 from fastsock._errors cimport raise_errno, raise_timeout
-from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, poll, pollfd
+from fastsock._fdtable cimport (
+    FASTSOCK_FD_HAS_LOWAT, FASTSOCK_FD_HAS_ULP, FASTSOCK_HAS_GIL, FdState, fastsock_enter,
+    fastsock_leave, learn, state_of,
+)
+from fastsock._libc cimport EAGAIN, EBADF, EINTR, EWOULDBLOCK, poll, pollfd
+from fastsock._operation cimport RECEIVE, Operation
+from fastsock._platform cimport FASTSOCK_DONTWAIT
 from fastsock._python cimport PyErr_CheckSignals
+from fastsock._spin cimport spin
+from fastsock._stats cimport FASTSOCK_COUNT, POLL, counters
+
+# A wait that ends sooner found the socket ready; falling asleep and being woken
+# takes longer. Copying data takes 1 ns for some 4 bytes, at the slowest.
+cdef enum:
+    READY_NS = 4000
+    BYTES_A_NS = 4
 
 
-cdef int wait(SocketHead *sock, short events, int64_t deadline_ns) except -1:
-    """Sleep until the socket has one of `events`, fails, or the deadline passes.
+cdef int check_owner(SocketHead *sock, int fd) except -1:
+    """Raise EBADF unless the socket still owns the fd."""
+    if sock.fd != fd:
+        raise_errno(EBADF)
+    return 0
+
+
+cdef int wait(SocketHead *sock, int fd, short events, int64_t deadline_ns) except -1:
+    """Sleep until the fd has one of `events`, fails, or the deadline passes.
 
     Looks at least once, also when the deadline has passed. Returns READY or
-    TIMED_OUT. A closed socket is READY, so that the next call says EBADF.
+    TIMED_OUT. Raises EBADF when the socket lost the fd meanwhile.
     """
     cdef pollfd watched
     cdef int found, error, timeout_ms
+    watched.fd = fd
     watched.events = events
     while True:
-        watched.fd = sock.fd
-        if watched.fd < 0:
-            return READY
+        check_owner(sock, fd)
+        if fd < 0:
+            return READY  # so that the call says EBADF
         timeout_ms = remaining_ms(deadline_ns)
         with nogil:
             found = poll(&watched, 1, timeout_ms)
             error = libc.errno
+        FASTSOCK_COUNT(counters.system_calls[<int>POLL], 1)
         if found > 0:
+            check_owner(sock, fd)
             return READY
         if found < 0:
             if error != EINTR:
@@ -49,29 +84,112 @@ cdef int wait(SocketHead *sock, short events, int64_t deadline_ns) except -1:
             return TIMED_OUT
 
 
-cdef Py_ssize_t call(SocketHead *sock, short events, Operation operation,
-                     void *arguments, int64_t deadline_ns) except -1:
+cdef inline bint may_keep_gil(int traits, FdState *state) noexcept:
+    return (FASTSOCK_HAS_GIL and traits & MAY_KEEP_GIL and state != NULL
+            and state.in_flight == 0)
+
+
+cdef inline Py_ssize_t run(const Operation *operation, int fd, void *arguments,
+                           int extra_flags, bint keep_gil, FdState *state,
+                           int *error) noexcept:
+    """The system call, with or without the GIL; errno goes to `error`."""
+    cdef Py_ssize_t result
+    if keep_gil:
+        result = operation.run(fd, arguments, extra_flags)
+        error[0] = libc.errno
+        FASTSOCK_COUNT(counters.gil_kept, 1)
+    else:
+        fastsock_enter(state)
+        with nogil:
+            result = operation.run(fd, arguments, extra_flags)
+            error[0] = libc.errno
+        fastsock_leave(state)
+    FASTSOCK_COUNT(counters.system_calls[operation.name], 1)
+    return result
+
+
+cdef Py_ssize_t call(SocketHead *sock, const Operation *operation, void *arguments,
+                     int traits, Budget *budget) except -1:
     """Make one system call that may block, and return its result (0 or more).
 
-    With a deadline, wait for `events` first. Without one, the file descriptor's
-    own mode decides: a blocking one sleeps in the call, with the GIL released;
-    a non-blocking one fails with BlockingIOError. Raises OSError, TimeoutError,
-    and whatever a signal handler raises.
+    A budget below 0 blocks, one of 0 raises BlockingIOError where nothing is
+    ready, one above 0 raises TimeoutError when it is used up. Raises OSError, and
+    whatever a signal handler raises.
     """
+    cdef int fd = sock.fd
+    cdef FdState *state = state_of(fd)
     cdef Py_ssize_t result
-    cdef int error, fd
-    while True:
-        if deadline_ns != NO_DEADLINE and wait(sock, events, deadline_ns) == TIMED_OUT:
-            raise_timeout()
-        while True:
-            fd = sock.fd
-            with nogil:
-                result = operation(fd, arguments)
-                error = libc.errno
-            if result >= 0:
-                return result
-            if error != EINTR:
-                break
+    cdef int error
+    FASTSOCK_COUNT(counters.calls, 1)
+    if state != NULL and state.flags:
+        if operation.direction == RECEIVE and state.flags & FASTSOCK_FD_HAS_LOWAT:
+            traits &= ~MAY_TRY_FIRST
+        if state.flags & FASTSOCK_FD_HAS_ULP:
+            traits &= ~MAY_KEEP_GIL
+    if traits & MAY_TRY_FIRST and (
+            budget.timeout_ns == 0
+            or state == NULL or state.reluctance[operation.direction] < 2):
+        result = run(operation, fd, arguments, FASTSOCK_DONTWAIT,
+                     may_keep_gil(traits, state), state, &error)
+        if result >= 0:
+            if state != NULL:
+                learn(&state.reluctance[operation.direction], False)
+            if budget.timeout_ns > 0:
+                FASTSOCK_COUNT(counters.polls_saved, 1)
+            return result
+        if error in (EAGAIN, EWOULDBLOCK):
+            FASTSOCK_COUNT(counters.tries_failed, 1)
+            if budget.timeout_ns == 0:
+                return raise_errno(error)
+            if state != NULL:
+                learn(&state.reluctance[operation.direction], True)
+        elif error == EINTR:
             PyErr_CheckSignals()
-        if deadline_ns == NO_DEADLINE or error not in (EAGAIN, EWOULDBLOCK):
-            raise_errno(error)
+        else:
+            return raise_errno(error)
+    return wait_and_call(sock, fd, state, operation, arguments, traits, budget)
+
+
+cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
+                              const Operation *operation, void *arguments, int traits,
+                              Budget *budget) except -1:
+    """`call()`, where nothing was ready or that is likely."""
+    cdef bint has_timeout = budget.timeout_ns > 0
+    cdef int64_t began_ns, asleep_ns
+    cdef Py_ssize_t result
+    cdef int extra_flags = 0
+    cdef int error = 0
+    if has_timeout and budget.deadline_ns == NO_DEADLINE:
+        budget.deadline_ns = deadline_after(budget.timeout_ns)
+    if has_timeout and traits & MAY_TRY_FIRST:
+        extra_flags = FASTSOCK_DONTWAIT  # O_NONBLOCK may have been cleared through a dup
+    while True:
+        check_owner(sock, fd)
+        if traits & MAY_TRY_FIRST and state != NULL and state.spin != NULL:
+            if spin(sock, fd, state, operation, arguments, budget.deadline_ns,
+                    &result, &error):
+                if result >= 0:
+                    return result
+                return raise_errno(error)
+            PyErr_CheckSignals()  # one that came while we spun interrupts nothing
+            check_owner(sock, fd)
+        began_ns = monotonic_ns()
+        if has_timeout:
+            if wait(sock, fd, operation.events, budget.deadline_ns) == TIMED_OUT:
+                raise_timeout()
+            asleep_ns = monotonic_ns() - began_ns
+            result = run(operation, fd, arguments, extra_flags,
+                         extra_flags != 0 and may_keep_gil(traits, state), state, &error)
+        else:
+            result = run(operation, fd, arguments, 0, False, state, &error)
+            asleep_ns = monotonic_ns() - began_ns - max(result, 0) // BYTES_A_NS
+        if asleep_ns > READY_NS:
+            FASTSOCK_COUNT(counters.waits, 1)
+        if result >= 0:
+            if state != NULL and traits & MAY_TRY_FIRST:
+                learn(&state.reluctance[operation.direction], asleep_ns > READY_NS)
+            return result
+        if error == EINTR:
+            PyErr_CheckSignals()
+        elif not has_timeout or error not in (EAGAIN, EWOULDBLOCK):
+            return raise_errno(error)

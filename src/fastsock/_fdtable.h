@@ -1,0 +1,100 @@
+/* What is known of each file descriptor, beside the socket object.
+ *
+ * Indexed by fd, so that all objects on one fd share it. Entries are hints: a
+ * stale one (the fd was closed and opened again behind our back) costs a system
+ * call or a hand-over of the GIL, never a wrong result.
+ *
+ * Written under the GIL. On free-threaded builds several threads may write at
+ * once: `in_flight` is then counted atomically, and a hint may get lost.
+ */
+#ifndef FASTSOCK_FDTABLE_H
+#define FASTSOCK_FDTABLE_H
+
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum {
+    FASTSOCK_FDS_A_CHUNK = 1024,
+    FASTSOCK_CHUNKS = 1024, /* fds above 1,048,575 have no entry, and so no hints */
+};
+
+/* Bits of `flags`. */
+enum {
+    FASTSOCK_FD_HAS_LOWAT = 1, /* SO_RCVLOWAT was set: a receive may not try first */
+    FASTSOCK_FD_HAS_ULP = 2,   /* TCP_ULP was set (kTLS): a call may take long */
+};
+
+typedef struct {
+    const void *owner;   /* the object that asked for it; NULL: none */
+    uint32_t spin_us;
+    uint16_t failures;   /* spins in a row that brought nothing */
+    uint16_t skipped;    /* waits since the last spin, while they are suspended */
+} FastsockSpin;
+
+typedef struct {
+    int32_t in_flight;     /* threads inside a released call on this fd */
+    uint8_t reluctance[2]; /* receive, send: 0 and 1 try first, 2 and 3 wait first */
+    uint8_t fills_room;    /* receives lately filled their room: 0 and 1 no, 2 and 3 yes */
+    uint8_t flags;
+    FastsockSpin *spin;    /* NULL until a socket on this fd asks for it */
+} FdState;
+
+static inline FdState *fastsock_new_chunk(FdState **slot)
+{
+    FdState *chunk = (FdState *)calloc(FASTSOCK_FDS_A_CHUNK, sizeof(FdState));
+    FdState *expected = NULL;
+    if (chunk != NULL
+        && !__atomic_compare_exchange_n(slot, &expected, chunk, 0,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        free(chunk); /* another thread was faster */
+        chunk = expected;
+    }
+    return chunk;
+}
+
+/* The entry of an fd; NULL for one that is closed or has none. */
+static inline FdState *fastsock_fd_state(FdState **chunks, int fd)
+{
+    FdState *chunk;
+    if ((unsigned)fd >= (unsigned)FASTSOCK_CHUNKS * FASTSOCK_FDS_A_CHUNK)
+        return NULL;
+    chunk = __atomic_load_n(&chunks[fd / FASTSOCK_FDS_A_CHUNK], __ATOMIC_ACQUIRE);
+    if (chunk == NULL) {
+        chunk = fastsock_new_chunk(&chunks[fd / FASTSOCK_FDS_A_CHUNK]);
+        if (chunk == NULL)
+            return NULL;
+    }
+    return &chunk[fd % FASTSOCK_FDS_A_CHUNK];
+}
+
+static inline void fastsock_enter(FdState *state)
+{
+    if (state != NULL) {
+#ifdef Py_GIL_DISABLED
+        __atomic_fetch_add(&state->in_flight, 1, __ATOMIC_RELAXED);
+#else
+        state->in_flight++;
+#endif
+    }
+}
+
+static inline void fastsock_leave(FdState *state)
+{
+    if (state != NULL) {
+#ifdef Py_GIL_DISABLED
+        __atomic_fetch_sub(&state->in_flight, 1, __ATOMIC_RELAXED);
+#else
+        state->in_flight--;
+#endif
+    }
+}
+
+/* May a call that can't block keep the GIL? There is none to keep without one. */
+#ifdef Py_GIL_DISABLED
+#  define FASTSOCK_HAS_GIL 0
+#else
+#  define FASTSOCK_HAS_GIL 1
+#endif
+
+#endif /* FASTSOCK_FDTABLE_H */

@@ -1,0 +1,42 @@
+# What is known of each file descriptor. Its rules are in `_fdtable.h`.
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+
+cdef extern from "_fdtable.h" nogil:
+    const bint FASTSOCK_HAS_GIL
+    const int FASTSOCK_FD_HAS_LOWAT, FASTSOCK_FD_HAS_ULP
+
+    ctypedef struct FastsockSpin:
+        const void *owner
+        uint32_t spin_us
+        uint16_t failures
+        uint16_t skipped
+
+    ctypedef struct FdState:
+        int32_t in_flight
+        uint8_t reluctance[2]
+        uint8_t fills_room
+        uint8_t flags
+        FastsockSpin *spin
+
+    FdState *fastsock_fd_state(FdState **chunks, int fd)
+    void fastsock_enter(FdState *state)
+    void fastsock_leave(FdState *state)
+
+cdef FdState **chunks
+
+cdef void forget(int fd) noexcept
+
+
+cdef inline FdState *state_of(int fd) noexcept nogil:
+    """The entry of an fd, or NULL."""
+    return fastsock_fd_state(chunks, fd)
+
+
+cdef inline void learn(uint8_t *counter, bint up) noexcept nogil:
+    """Move a saturating counter of 0 to 3, as branch predictors have them."""
+    if up:
+        if counter[0] < 3:
+            counter[0] += 1
+    elif counter[0] > 0:
+        counter[0] -= 1

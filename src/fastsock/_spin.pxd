@@ -1,0 +1,12 @@
+# Spinning before sleeping. Its rules are in `_spin.pyx`.
+
+from libc.stdint cimport int64_t
+
+from fastsock._fdtable cimport FdState
+from fastsock._object cimport SocketHead
+from fastsock._operation cimport Operation
+
+cdef bint spin(SocketHead *sock, int fd, FdState *state, const Operation *operation,
+               void *arguments, int64_t deadline_ns, Py_ssize_t *result,
+               int *error) noexcept
+cdef int set_spin(SocketHead *sock, object microseconds) except -1

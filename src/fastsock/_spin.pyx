@@ -1,0 +1,101 @@
+"""Spinning before sleeping, for sockets that asked for it (set_spin).
+
+Why: falling asleep and being woken is most of a round trip. A thread that keeps
+asking for a while, on a processor of its own, sees the answer as soon as it is
+there.
+
+Rules: off unless asked for. It belongs to the object that asked, not to the fd:
+the object's address is kept beside the fd, and a new socket on the fd starts
+without. It never goes past the deadline. The GIL is released. A socket whose
+spins keep failing stops spinning and tries again now and then, so that an idle
+connection costs nothing.
+"""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport calloc
+
+cimport fastsock._libc as libc
+from fastsock._arguments cimport as_size
+from fastsock._deadline cimport NO_DEADLINE, monotonic_ns
+from fastsock._fdtable cimport FastsockSpin, fastsock_enter, fastsock_leave, state_of
+from fastsock._libc cimport EAGAIN, EWOULDBLOCK, SOL_SOCKET, setsockopt
+from fastsock._platform cimport FASTSOCK_DONTWAIT, FASTSOCK_SO_BUSY_POLL
+from fastsock._stats cimport FASTSOCK_COUNT, counters
+
+cdef enum:
+    # Longer than this is no short wait any more: a socket should sleep then.
+    LONGEST_SPIN_US = 1000000
+    # After so many failures in a row, spin only at every so many waits.
+    FAILURES_TO_SUSPEND = 8
+    WAITS_A_PROBE = 64
+
+
+cdef bint spin(SocketHead *sock, int fd, FdState *state, const Operation *operation,
+               void *arguments, int64_t deadline_ns, Py_ssize_t *result,
+               int *error) noexcept:
+    """Try the call until it does not say EAGAIN, for as long as the socket asked.
+
+    Returns False if it did all the time, or this socket does not spin now; else
+    True, with what the call returned.
+    """
+    cdef FastsockSpin *asked = state.spin
+    cdef int64_t end_ns, calls = 0
+    if asked.owner != <const void *>sock or asked.spin_us == 0:
+        return False
+    if asked.failures >= FAILURES_TO_SUSPEND:
+        asked.skipped += 1
+        if asked.skipped < WAITS_A_PROBE:
+            return False
+        asked.skipped = 0
+    end_ns = monotonic_ns() + <int64_t>asked.spin_us * 1000
+    if deadline_ns != NO_DEADLINE:
+        end_ns = min(end_ns, deadline_ns)
+    fastsock_enter(state)
+    with nogil:
+        while True:
+            result[0] = operation.run(fd, arguments, FASTSOCK_DONTWAIT)
+            error[0] = libc.errno
+            calls += 1
+            if result[0] >= 0 or error[0] not in (EAGAIN, EWOULDBLOCK):
+                break
+            if monotonic_ns() >= end_ns:
+                break
+    fastsock_leave(state)
+    FASTSOCK_COUNT(counters.system_calls[operation.name], calls)
+    if result[0] < 0 and error[0] in (EAGAIN, EWOULDBLOCK):
+        if asked.failures < FAILURES_TO_SUSPEND:
+            asked.failures += 1
+        return False
+    asked.failures = 0
+    FASTSOCK_COUNT(counters.spins_won, 1)
+    return True
+
+
+cdef int set_spin(SocketHead *sock, object microseconds) except -1:
+    """Have the socket spin for so long before each sleep; 0 ends it.
+
+    The kernel's own busy polling of a network device (SO_BUSY_POLL) is set too,
+    where it is allowed; it needs CAP_NET_ADMIN to be raised.
+    """
+    cdef Py_ssize_t spin_us = as_size(microseconds)
+    cdef FdState *state = state_of(sock.fd)
+    cdef int busy_us
+    if not 0 <= spin_us <= LONGEST_SPIN_US:
+        raise ValueError(f"spin must be 0 to {LONGEST_SPIN_US} microseconds, not {spin_us}")
+    if sock.fd < 0:
+        raise OSError(libc.EBADF, "set_spin() on a closed socket")
+    if state == NULL:
+        raise OSError(libc.ENOMEM, f"no room to remember the spin of fd {sock.fd}")
+    if state.spin == NULL:
+        if spin_us == 0:
+            return 0
+        state.spin = <FastsockSpin *>calloc(1, sizeof(FastsockSpin))
+        if state.spin == NULL:
+            raise MemoryError
+    state.spin.owner = <const void *>sock if spin_us else NULL
+    state.spin.spin_us = <uint32_t>spin_us
+    state.spin.failures = state.spin.skipped = 0
+    if FASTSOCK_SO_BUSY_POLL >= 0:
+        busy_us = <int>spin_us
+        setsockopt(sock.fd, SOL_SOCKET, FASTSOCK_SO_BUSY_POLL, &busy_us, sizeof(busy_us))
+    return 0
