@@ -14,15 +14,17 @@ from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
 from fastsock._deadline cimport NO_DEADLINE, deadline_after
 from fastsock._errors cimport raise_errno, raise_timeout
 from fastsock._libc cimport (
-    EAGAIN, EINPROGRESS, EINTR, EISCONN, EWOULDBLOCK, POLLERR, POLLIN, POLLOUT, SO_ERROR,
+    EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EISCONN, EWOULDBLOCK, POLLERR, POLLIN, POLLOUT, SO_ERROR,
     SOL_SOCKET, sockaddr, socklen_t,
 )
 from fastsock._lifecycle cimport adopt_fd
 from fastsock._operation cimport RECEIVE, Operation
 from fastsock._platform cimport (
-    FASTSOCK_ACCEPT_INHERITS_NONBLOCK, fastsock_accept, fastsock_set_nonblocking,
+    FASTSOCK_ACCEPT_INHERITS_NONBLOCK, fastsock_accept, fastsock_is_nonblocking,
+    fastsock_set_nonblocking,
 )
 from fastsock._python cimport PyErr_CheckSignals, PySys_Audit
+from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport ACCEPT as NAME_ACCEPT
 from fastsock._wait cimport PLAIN, TIMED_OUT, Budget, budget_of, call, wait
 
@@ -130,16 +132,49 @@ cdef tuple accept(SocketHead *sock, object cls):
     """
     cdef Budget budget = budget_of(sock)
     cdef SocketAddress peer
-    cdef SocketHead *accepted
     # Never tried first: accept(2) has no flag for it, and the listener's O_NONBLOCK
     # may have been cleared through a dup.
     cdef int fd = <int>call(sock, &ACCEPT, &peer, PLAIN, &budget)
+    return connection_of(sock, cls, fd, &peer)
+
+
+cdef tuple connection_of(SocketHead *sock, object cls, int fd, SocketAddress *peer):
+    """(a new object of class `cls`, the peer's address), for an accepted fd."""
     cdef object connection = adopt_fd(cls, fd, sock.family, sock.type, sock.proto)
     if FASTSOCK_ACCEPT_INHERITS_NONBLOCK and sock.timeout_ns > 0:
-        accepted = <SocketHead *><PyObject *>connection
-        if accepted.timeout_ns < 0 and fastsock_set_nonblocking(fd, False) < 0:
+        if (<SocketHead *><PyObject *>connection).timeout_ns < 0 and (
+                fastsock_set_nonblocking(fd, False) < 0):
             raise_errno(libc.errno)
-    return connection, from_sockaddr(&peer)
+    return connection, from_sockaddr(peer)
+
+
+cdef list accept_many(SocketHead *sock, object cls, Py_ssize_t limit):
+    """accept(2) until none waits: one connection is waited for, the others are not.
+
+    accept(2) has no flag that keeps it from waiting. Where the listener's file is
+    O_NONBLOCK, which one fcntl(2) tells, it is called until it says EAGAIN; else
+    poll(2) is asked before each.
+    """
+    cdef list connections = [accept(sock, cls)]
+    cdef int fd = sock.fd
+    cdef bint is_nonblocking = fastsock_is_nonblocking(fd) > 0
+    cdef SocketAddress peer
+    cdef Py_ssize_t accepted
+    cdef int error
+    while len(connections) < limit and sock.fd == fd:
+        if not is_nonblocking and wait(sock, fd, POLLIN, 0) == TIMED_OUT:
+            break
+        with nogil:
+            accepted = call_accept(fd, &peer, 0)
+            error = libc.errno
+        FASTSOCK_COUNT(counters.system_calls[<int>NAME_ACCEPT], 1)
+        if accepted < 0:
+            if error in (EINTR, ECONNABORTED):
+                PyErr_CheckSignals()
+                continue
+            break  # EAGAIN: none is left; anything else the next call will meet
+        connections.append(connection_of(sock, cls, <int>accepted, &peer))
+    return connections
 
 
 cdef int shutdown(SocketHead *sock, int how) except -1:

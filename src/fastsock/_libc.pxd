@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 
 cdef extern from "<errno.h>" nogil:
     int errno
-    const int EAGAIN, EWOULDBLOCK, EINTR, EINPROGRESS, EISCONN, ECONNRESET
+    const int EAGAIN, EWOULDBLOCK, EINTR, EINPROGRESS, EISCONN, ECONNABORTED, ECONNRESET
     const int EBADF, EINVAL, ENOMEM
 
 cdef extern from "<sys/types.h>" nogil:

@@ -6,6 +6,7 @@ from fastsock._object cimport SocketHead
 
 cdef int open_socket(object self, SocketHead *sock, int family, int type, int proto) except -1
 cdef object adopt_fd(object cls, int fd, int family, int type, int proto)
+cdef int meet(SocketHead *sock) except -1
 cdef tuple open_pair(object cls, int family, int type, int proto)
 cdef int close_socket(SocketHead *sock) except -1
 cdef int set_timeout(SocketHead *sock, int64_t timeout_ns) except -1

@@ -16,8 +16,8 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 cimport fastsock._libc as libc
 from fastsock._errors cimport raise_errno
-from fastsock._fdtable cimport forget
-from fastsock._libc cimport ECONNRESET
+from fastsock._fdtable cimport FASTSOCK_FD_HAS_LOWAT, FdState, forget, state_of
+from fastsock._libc cimport ECONNRESET, SO_RCVLOWAT, SOL_SOCKET
 from fastsock._object cimport complete, new_socket
 from fastsock._platform cimport (
     FASTSOCK_TYPE_FLAGS, FASTSOCK_TYPE_NONBLOCK, fastsock_set_nonblocking, fastsock_socket,
@@ -80,6 +80,20 @@ cdef object adopt_fd(object cls, int fd, int family, int type, int proto):
         raise
     take_fd(<SocketHead *><PyObject *>sock, fd, family, type, proto)
     return sock
+
+
+cdef int meet(SocketHead *sock) except -1:
+    """A socket whose fd others made and may have set up: what is known of the fd
+    number is void, and whether it has a low-water mark is asked of the kernel."""
+    cdef FdState *state
+    cdef int low_water = 0
+    cdef libc.socklen_t size = sizeof(low_water)
+    forget(sock.fd)
+    state = state_of(sock.fd)
+    if state != NULL and libc.getsockopt(
+            sock.fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, &size) == 0 and low_water > 1:
+        state.flags |= FASTSOCK_FD_HAS_LOWAT
+    return 0
 
 
 cdef tuple open_pair(object cls, int family, int type, int proto):

@@ -11,6 +11,8 @@
 #define FASTSOCK_PLATFORM_H
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/types.h>
@@ -74,6 +76,13 @@
 #  define FASTSOCK_SIMPLE_FLAGS (MSG_PEEK | MSG_TRUNC | MSG_NOSIGNAL)
 #else
 #  define FASTSOCK_SIMPLE_FLAGS (MSG_PEEK | MSG_TRUNC)
+#endif
+
+/* Entries that one sendmsg(2) takes. */
+#ifdef IOV_MAX
+#  define FASTSOCK_IOV_MAX IOV_MAX
+#else
+#  define FASTSOCK_IOV_MAX 1024
 #endif
 
 /* Busy polling of the network device under a socket: socket(7). -1: none. */
@@ -162,6 +171,13 @@ static inline int fastsock_socketpair(int family, int type, int proto,
 static inline int fastsock_set_nonblocking(int fd, int nonblocking)
 {
     return ioctl(fd, FIONBIO, &nonblocking);
+}
+
+/* Is O_NONBLOCK set on the open file? 1, 0, or -1 and errno. */
+static inline int fastsock_is_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : (flags & O_NONBLOCK) != 0;
 }
 
 /* sendfile(2) with Linux's arguments: bytes sent, or -1 and errno. A partial

@@ -6,6 +6,7 @@ cdef extern from "_platform.h" nogil:
     const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES
     const bint FASTSOCK_ACCEPT_INHERITS_NONBLOCK
     const int FASTSOCK_DONTWAIT
+    const int FASTSOCK_IOV_MAX
     const int FASTSOCK_SIMPLE_FLAGS
     const int FASTSOCK_SO_BUSY_POLL
     const int FASTSOCK_TCP_ULP
@@ -17,4 +18,5 @@ cdef extern from "_platform.h" nogil:
     int fastsock_accept(int fd, sockaddr *address, socklen_t *size)
     int fastsock_socketpair(int family, int type, int proto, int *fds)
     int fastsock_set_nonblocking(int fd, bint nonblocking)
+    int fastsock_is_nonblocking(int fd)
     Py_ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset, size_t count)

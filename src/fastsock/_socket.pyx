@@ -12,7 +12,7 @@ Rules:
     is not a socket's.
   * Families whose addresses we don't convert go to the inherited method.
   * A method that is built on another's system call must not go around a class
-    that overrides recv, recv_into, send or sendall (TLS does): see `overrides`.
+    that overrides recv, recv_into, send or sendall (TLS does): see _self.
 
 Thread safety: as the stdlib's. Calls on one socket from several threads reach
 the kernel in any order; a socket closed meanwhile raises OSError (EBADF).
@@ -23,8 +23,6 @@ import io
 import os
 import socket as stdlib_socket
 
-from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
-
 from fastsock cimport _connection, _message, _options, _sendfile, _transfer
 cimport fastsock._libc as libc
 from fastsock._address cimport is_ours
@@ -34,45 +32,16 @@ from fastsock._enums cimport family_member, type_member
 from fastsock._errors cimport raise_errno
 from fastsock._lifecycle cimport (
     TIMEOUT_BLOCKS, TIMEOUT_NOT_PLAIN, close_socket, open_pair, open_socket, parse_timeout,
-    set_timeout, adopt_fd,
+    set_timeout, adopt_fd, meet,
 )
 from fastsock._libc cimport AF_INET, SOCK_STREAM
 from fastsock._object cimport SocketHead
-from fastsock._python cimport BufferView, PyBuffer_Release, PyObject_TypeCheck
+from fastsock._python cimport BufferView, PyBuffer_Release
+from fastsock._self cimport class_of_sockets, class_of_stdlib, head_of, overrides
 
 cdef object base = _socket.socket
-cdef PyTypeObject *base_type = <PyTypeObject *><PyObject *>base
-cdef object stdlib_class = None
-cdef object socket_class = None
-cdef PyTypeObject *socket_type = NULL
 cdef object Giveup = stdlib_socket._GiveupOnSendfile
 cdef int AF_VSOCK = getattr(_socket, "AF_VSOCK", -1)
-
-
-cdef inline SocketHead *head_of(object self) except NULL:
-    """The fields of a socket object; TypeError for anything else."""
-    if Py_TYPE(self) == socket_type or PyObject_TypeCheck(self, base_type):
-        return <SocketHead *><PyObject *>self
-    raise TypeError(f"a socket is required as self, not {type(self).__name__!r}: "
-                    "use fastsock.socket, which has these methods")
-
-
-cdef bint overrides(object self) except -1:
-    """Does the class of `self` have a recv, recv_into, send or sendall of its own?"""
-    cls = type(self)
-    if cls is socket_class:
-        return False
-    return not (cls.recv is SocketMethods.recv and cls.recv_into is SocketMethods.recv_into
-                and cls.send is SocketMethods.send and cls.sendall is SocketMethods.sendall)
-
-
-def register(cls, parent):
-    """Tell the extension which class it makes on accept (fastsock.socket), and
-    the stdlib's class that it is derived from."""
-    global socket_class, socket_type, stdlib_class
-    socket_class = cls
-    stdlib_class = parent
-    socket_type = <PyTypeObject *><PyObject *>cls
 
 
 def socketpair(family=None, type=SOCK_STREAM, proto=0):
@@ -92,7 +61,12 @@ def socketpair(family=None, type=SOCK_STREAM, proto=0):
     tuple of two fastsock.socket
     """
     cdef int number = libc.AF_UNIX if family is None else as_int(family)
-    return open_pair(socket_class, number, as_int(type), as_int(proto))
+    return open_pair(class_of_sockets(), number, as_int(type), as_int(proto))
+
+
+def meet_adopted(sock):
+    """Ask what must be known of the fd of a socket that became one of ours."""
+    meet(head_of(sock))
 
 
 cdef class SocketMethods:
@@ -102,7 +76,8 @@ cdef class SocketMethods:
     def __init__(self, family=-1, type=-1, proto=-1, fileno=None):
         cdef SocketHead *head = head_of(self)
         if fileno is not None:
-            stdlib_class.__init__(self, family, type, proto, fileno)
+            class_of_stdlib().__init__(self, family, type, proto, fileno)
+            meet(head)
             return
         open_socket(self, head,
                     AF_INET if family == -1 else as_int(family),
@@ -230,11 +205,12 @@ cdef class SocketMethods:
             inherited by child processes.
         """
         cdef SocketHead *head = head_of(self)
+        cls = class_of_sockets()
         if is_ours(head.family) and (
-                type(self) is socket_class or type(self)._accept is base._accept):
-            return _connection.accept(head, socket_class)
+                type(self) is cls or type(self)._accept is base._accept):
+            return _connection.accept(head, cls)
         fd, address = self._accept()
-        sock = adopt_fd(socket_class, fd, head.family, head.type, head.proto)
+        sock = adopt_fd(cls, fd, head.family, head.type, head.proto)
         if head.timeout_ns > 0 and sock.gettimeout() is None:
             sock.setblocking(True)
         return sock, address

@@ -1,0 +1,217 @@
+"""ExtraMethods: the methods of `fastsock.socket` that the stdlib's has not.
+
+Rules: as of SocketMethods (_socket.pyx). Every one of them that is built on
+receiving or sending asks `overrides` first: on an ssl.SSLSocket, or any class
+with a recv or send of its own, it goes through those methods.
+
+Thread safety: as of recv() and send(); two threads that receive on one socket
+each get a part of what arrives.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+
+from fastsock cimport _connection
+from fastsock._address cimport is_ours
+from fastsock._arguments cimport as_int, as_size
+from fastsock._buffers cimport borrow_writable, is_plain
+from fastsock._deadline cimport deadline_after, has_passed
+from fastsock._exact cimport fill, raise_incomplete
+from fastsock._gather cimport send_all_of
+from fastsock._libc cimport SOCK_STREAM
+from fastsock._object cimport SocketHead
+from fastsock._python cimport (
+    BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
+)
+from fastsock._scratch cimport STACK_SIZE
+from fastsock._self cimport class_of_sockets, head_of, overrides
+from fastsock._spin cimport set_spin
+
+
+cdef class ExtraMethods:
+    """Methods beyond the stdlib's; no type to make objects of."""
+
+    def recv_exactly(self, size, /):
+        """Receive exactly `size` bytes.
+
+        Parameters
+        ----------
+        size : int
+            0 or more bytes.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        fastsock.IncompleteReadError
+            The peer ended the connection before; `.partial` is what had arrived.
+        TimeoutError, BlockingIOError, OSError
+            With `.partial`. The socket's timeout bounds the whole call.
+        """
+        cdef SocketHead *head = head_of(self)
+        cdef char[STACK_SIZE] stack
+        cdef Py_ssize_t wanted = as_size(size)
+        cdef Py_ssize_t filled = 0
+        if wanted < 0:
+            raise ValueError(f"recv_exactly() takes 0 or more bytes, not {wanted}")
+        if wanted > STACK_SIZE or overrides(self):
+            return recv_exactly_large(self, head, wanted)
+        try:
+            fill(head, stack, wanted, True, &filled)
+        except BaseException as error:
+            error.partial = PyBytes_FromStringAndSize(stack, filled)
+            raise
+        if filled < wanted:
+            raise_incomplete(PyBytes_FromStringAndSize(stack, filled), wanted)
+        return PyBytes_FromStringAndSize(stack, filled)
+
+    def recv_exactly_into(self, buffer, /):
+        """Fill a writable buffer: as recv_exactly(len(buffer)), without a new object.
+
+        Returns
+        -------
+        int
+            The size of the buffer in bytes.
+
+        Raises
+        ------
+        As recv_exactly(); `.partial` is a copy of what arrived, which is also at the
+        start of the buffer.
+        """
+        cdef SocketHead *head = head_of(self)
+        cdef BufferView view
+        cdef Py_ssize_t filled = 0
+        borrow_writable(buffer, &view, "recv_exactly_into() argument 1")
+        try:
+            try:
+                fill_any(self, head, <char *>view.buf, view.len, is_plain(&view), buffer,
+                         &filled)
+            except BaseException as error:
+                error.partial = PyBytes_FromStringAndSize(<char *>view.buf, filled)
+                raise
+            if filled < view.len:
+                raise_incomplete(
+                    PyBytes_FromStringAndSize(<char *>view.buf, filled), view.len)
+            return filled
+        finally:
+            PyBuffer_Release(&view)
+
+    def sendmsg_all(self, buffers, flags=0, /):
+        """Send all bytes of any number of buffers, without joining them first.
+
+        Parameters
+        ----------
+        buffers : iterable of bytes-like
+            Sent one after the other; more than IOV_MAX go in several calls.
+        flags : int
+            As for send().
+
+        Raises
+        ------
+        ValueError
+            On a socket that is no stream, where the parts would be messages.
+        TimeoutError, BlockingIOError, OSError
+            With `.bytes_sent`: how many bytes the kernel had taken. The socket's
+            timeout bounds the whole call.
+        """
+        cdef SocketHead *head = head_of(self)
+        cdef Py_ssize_t total = 0
+        if head.type != SOCK_STREAM:
+            raise ValueError("sendmsg_all() needs a SOCK_STREAM socket, and this one is "
+                             f"{self.type!r}")
+        if not overrides(self):
+            send_all_of(head, buffers, as_int(flags))
+            return
+        for buffer in buffers:
+            try:
+                self.sendall(buffer, flags) if flags else self.sendall(buffer)
+            except BaseException as error:
+                error.bytes_sent = total + getattr(error, "bytes_sent", 0)
+                raise
+            total += memoryview(buffer).nbytes
+
+    def accept_many(self, limit=1024, /):
+        """Accept every connection that waits, at least one.
+
+        Parameters
+        ----------
+        limit : int
+            At most so many; above 0.
+
+        Returns
+        -------
+        list of (fastsock.socket, address)
+            Waits for the first as accept() does, and for no other. Where accepting
+            fails after the first (EMFILE), the list ends there, and the next call
+            raises.
+        """
+        cdef SocketHead *head = head_of(self)
+        cdef Py_ssize_t most = as_size(limit)
+        if most < 1:
+            raise ValueError(f"accept_many() takes a limit above 0, not {most}")
+        cls = class_of_sockets()
+        if not is_ours(head.family) or (
+                type(self) is not cls and type(self).accept is not cls.accept):
+            return [self.accept()]
+        return _connection.accept_many(head, cls, most)
+
+    def set_spin(self, microseconds, /):
+        """Ask again for so long before each sleep: for answers that come at once.
+
+        Parameters
+        ----------
+        microseconds : int
+            0 (off) to 1,000,000. A processor is busy for as long, each time that the
+            socket has to wait; a socket on which that keeps failing stops spinning
+            and tries now and then.
+
+        It belongs to this object: a dup() does not inherit it, close() and detach()
+        end it. SO_BUSY_POLL is set too where the kernel allows it (socket(7)).
+        """
+        set_spin(head_of(self), microseconds)
+
+
+cdef object recv_exactly_large(object self, SocketHead *head, Py_ssize_t wanted):
+    """recv_exactly() into the result itself."""
+    cdef PyObject *result = NewBytes(NULL, wanted)
+    cdef Py_ssize_t filled = 0
+    try:
+        try:
+            # A memoryview of the result would have to be read-only.
+            buffer = bytearray(wanted) if overrides(self) else None
+            fill_any(self, head, PyBytes_AS_STRING(result), wanted, True, buffer, &filled)
+        except BaseException as error:
+            error.partial = (bytes(memoryview(buffer)[:filled]) if buffer is not None
+                             else PyBytes_FromStringAndSize(PyBytes_AS_STRING(result), filled))
+            raise
+        if buffer is not None:
+            if filled < wanted:
+                raise_incomplete(bytes(memoryview(buffer)[:filled]), wanted)
+            return bytes(buffer)
+        if filled < wanted:
+            raise_incomplete(
+                PyBytes_FromStringAndSize(PyBytes_AS_STRING(result), filled), wanted)
+        return <object>result
+    finally:
+        Py_DECREF(<object>result)
+
+
+cdef int fill_any(object self, SocketHead *head, char *memory, Py_ssize_t size,
+                  bint is_plain_memory, object buffer, Py_ssize_t *filled) except -1:
+    """Fill memory by recv(2), or `buffer` by the class's own recv_into()."""
+    if not overrides(self):
+        fill(head, memory, size, is_plain_memory, filled)
+        return 0
+    cdef object room = memoryview(buffer).cast("B")
+    deadline_ns = deadline_after(head.timeout_ns)
+    while filled[0] < size:
+        count = self.recv_into(room[filled[0]:])
+        if count == 0:
+            break
+        filled[0] += <Py_ssize_t>count
+        if filled[0] < size and has_passed(deadline_ns):
+            raise TimeoutError("timed out")
+    return 0

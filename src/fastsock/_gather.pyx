@@ -1,0 +1,128 @@
+"""Sending any number of buffers on a stream: sendmsg(2) without joining them.
+
+How: as many buffers as one call takes (IOV_MAX) go in each; small ones are copied
+together first, since the kernel's work for each of many entries exceeds a copy.
+After a partial send the entries are advanced, and nothing is copied again.
+
+Rule: all goes under one deadline; whatever ends it early carries `bytes_sent`.
+"""
+
+from libc.string cimport memcpy, memset
+
+cimport fastsock._libc as libc
+from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
+from fastsock._errors cimport raise_timeout
+from fastsock._libc cimport POLLOUT, iovec, msghdr
+from fastsock._operation cimport SEND, Operation
+from fastsock._platform cimport FASTSOCK_IOV_MAX
+from fastsock._python cimport PyErr_CheckSignals
+from fastsock._scratch cimport borrow_scratch, give_back_scratch
+from fastsock._stats cimport FASTSOCK_COUNT, counters
+from fastsock._stats cimport SENDMSG as NAME_SENDMSG
+from fastsock._transfer cimport traits_of, transmit
+from fastsock._vector cimport Vector
+from fastsock._wait cimport PLAIN, Budget, budget_of, call
+
+cdef enum:
+    # Below this on average, copying is faster than an entry each.
+    SMALL = 1024
+    GATHER_SIZE = 65536
+
+
+cdef struct Gathered:
+    msghdr header
+    int flags
+
+
+cdef Py_ssize_t call_sendmsg(int fd, void *arguments, int extra_flags) noexcept nogil:
+    cdef Gathered *gathered = <Gathered *>arguments
+    return libc.sendmsg(fd, &gathered.header, gathered.flags | extra_flags)
+
+
+cdef Operation SENDMSG = Operation(call_sendmsg, POLLOUT, SEND, NAME_SENDMSG)
+
+
+cdef int send_all_of(SocketHead *sock, object buffers, int flags) except -1:
+    """Send every byte of an iterable of buffers, under the socket's timeout."""
+    cdef Budget budget = budget_of(sock)
+    cdef Vector vector = Vector()
+    cdef Py_ssize_t position = 0
+    cdef Py_ssize_t total = 0
+    cdef Py_ssize_t sent
+    vector.borrow(buffers, False, "sendmsg_all() argument 1")
+    try:
+        while True:
+            # Empty entries at the front would make calls that send nothing.
+            while position < vector.count and vector.parts[position].iov_len == 0:
+                position += 1
+            if position >= vector.count:
+                return 0
+            sent = send_some(sock, vector, position, flags, &budget)
+            total += sent
+            position = advance(vector, position, sent)
+            PyErr_CheckSignals()
+            if budget.deadline_ns == NO_DEADLINE:
+                budget.deadline_ns = deadline_after(budget.timeout_ns)
+            elif position < vector.count and has_passed(budget.deadline_ns):
+                raise_timeout()
+    except BaseException as error:
+        error.bytes_sent = total
+        raise
+
+
+cdef Py_ssize_t advance(Vector vector, Py_ssize_t position, Py_ssize_t sent) noexcept:
+    """Take `sent` bytes off the entries from `position` on; the first unsent entry."""
+    cdef iovec *part
+    while sent > 0:
+        part = &vector.parts[position]
+        if <size_t>sent < part.iov_len:
+            part.iov_base = <char *>part.iov_base + sent
+            part.iov_len -= sent
+            return position
+        sent -= part.iov_len
+        part.iov_len = 0
+        position += 1
+    return position
+
+
+cdef Py_ssize_t send_some(SocketHead *sock, Vector vector, Py_ssize_t position, int flags,
+                          Budget *budget) except -1:
+    """Send what one call can take, from the entry `position` on."""
+    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t sent
+    cdef char *scratch
+    cdef Gathered gathered
+    # What fits into one piece of scratch memory: many of them are worth a copy.
+    while position + count < vector.count:
+        if size + <Py_ssize_t>vector.parts[position + count].iov_len > GATHER_SIZE:
+            break
+        size += vector.parts[position + count].iov_len
+        count += 1
+    if count > 1 and size < count * SMALL:
+        scratch = borrow_scratch(GATHER_SIZE)
+        if scratch != NULL:
+            try:
+                join(vector, position, count, scratch)
+                sent = transmit(sock, scratch, size, flags, True, budget)
+            finally:
+                give_back_scratch(size)
+            return sent
+    memset(&gathered, 0, sizeof(gathered))
+    gathered.flags = flags
+    gathered.header.msg_iov = &vector.parts[position]
+    gathered.header.msg_iovlen = min(vector.count - position, FASTSOCK_IOV_MAX)
+    # A blocking call takes all; a try might take a part, and be a call too many.
+    sent = call(sock, &SENDMSG, &gathered,
+                PLAIN if budget.timeout_ns < 0 else traits_of(sock, flags, 0, False), budget)
+    FASTSOCK_COUNT(counters.bytes_out, sent)
+    return sent
+
+
+cdef void join(Vector vector, Py_ssize_t position, Py_ssize_t count, char *target) noexcept:
+    cdef iovec *part
+    cdef Py_ssize_t index
+    for index in range(position, position + count):
+        part = &vector.parts[index]
+        memcpy(target, part.iov_base, part.iov_len)
+        target += part.iov_len

@@ -1,0 +1,23 @@
+# Whose method is it? Its rules are in `_self.pyx`.
+
+from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
+
+from fastsock._object cimport SocketHead
+from fastsock._python cimport PyObject_TypeCheck
+
+cdef PyTypeObject *base_type        # _socket.socket
+cdef PyTypeObject *socket_type      # fastsock.socket, once it is registered
+
+
+cdef inline SocketHead *head_of(object self) except NULL:
+    """The fields of a socket object; TypeError for anything else."""
+    if Py_TYPE(self) == socket_type or PyObject_TypeCheck(self, base_type):
+        return <SocketHead *><PyObject *>self
+    refuse(self)
+    return NULL
+
+
+cdef int refuse(object self) except -1
+cdef object class_of_sockets()
+cdef object class_of_stdlib()
+cdef bint overrides(object self) except -1
