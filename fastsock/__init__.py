@@ -20,9 +20,13 @@ except ModuleNotFoundError as _error:
         "To use the installed package there instead, start python with -P"
     ) from None
 
-from fastsock import _constants, functions as _functions
+from fastsock import _connect, _constants, functions as _functions
+from fastsock._exact import IncompleteReadError
+from fastsock._file_class import SocketIO as _file_class
 from fastsock._install import install, uninstall
 from fastsock._socket_class import adopt, socket as _socket_class, stdlib_socket as _stdlib
+from fastsock._spin import set_default_spin
+from fastsock._stats import stats
 from fastsock._version import VERSION as __version__
 
 # Names of the kernel's that this interpreter lacks, then all of the interpreter's:
@@ -35,5 +39,11 @@ globals().update({name: value for name, value in vars(_stdlib).items()
 _functions.rebind_all(globals())
 socket = _socket_class
 socketpair = _functions.socketpair
+create_connection = _connect.create_connection
+_own_getaddrinfo = getaddrinfo  # noqa: F821 (bound by rebind_all)
+SocketIO = _file_class
+# The interpreter's own makefile(), which then makes our SocketIO.
+socket.makefile = _functions.rebound(_stdlib.socket.makefile, globals())
 
-__all__ = [*_stdlib.__all__, *_extra, "adopt", "install", "uninstall"]
+__all__ = [*_stdlib.__all__, *_extra, "IncompleteReadError", "adopt", "install",
+           "set_default_spin", "stats", "uninstall"]

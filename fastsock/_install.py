@@ -12,9 +12,10 @@ import sys
 import warnings
 
 from fastsock import functions
+from fastsock._file_class import SocketIO
 from fastsock._socket_class import socket, stdlib_class, stdlib_socket
 
-_REPLACEMENTS = {"socket": socket, "socketpair": functions.socketpair}
+_REPLACEMENTS = {"socket": socket, "socketpair": functions.socketpair, "SocketIO": SocketIO}
 _originals = {}
 
 

@@ -10,8 +10,6 @@ import types
 from fastsock._socket import socketpair
 from fastsock._socket_class import stdlib_socket
 
-__all__ = ["rebind_all", "socketpair"]
-
 
 def rebind_all(namespace):
     """Put every Python function of the stdlib's module into `namespace`, bound to it."""
@@ -19,10 +17,11 @@ def rebind_all(namespace):
         # Not those that gevent or eventlet put there: they belong to another module.
         if (isinstance(function, types.FunctionType)
                 and function.__globals__ is vars(stdlib_socket)):
-            namespace[name] = _rebound(function, namespace)
+            namespace[name] = rebound(function, namespace)
 
 
-def _rebound(function, namespace):
+def rebound(function, namespace):
+    """A copy of a Python function that looks its names up in `namespace`."""
     copy = types.FunctionType(function.__code__, namespace, function.__name__,
                               function.__defaults__, function.__closure__)
     copy.__kwdefaults__ = function.__kwdefaults__

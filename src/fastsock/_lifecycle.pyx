@@ -24,6 +24,7 @@ from fastsock._platform cimport (
     fastsock_socketpair,
 )
 from fastsock._python cimport PyLong_AsLong, PySys_Audit
+from fastsock._spin cimport apply_default_spin
 
 cdef object get_default_timeout = _socket.getdefaulttimeout
 
@@ -62,7 +63,7 @@ cdef int take_fd(SocketHead *sock, int fd, int family, int type, int proto) exce
                 raise_errno(error)
     sock.timeout_ns = timeout_ns
     sock.fd = fd
-    return 0
+    return apply_default_spin(sock)
 
 
 cdef object adopt_fd(object cls, int fd, int family, int type, int proto):

@@ -10,3 +10,4 @@ cdef bint spin(SocketHead *sock, int fd, FdState *state, const Operation *operat
                void *arguments, int64_t deadline_ns, Py_ssize_t *result,
                int *error) noexcept
 cdef int set_spin(SocketHead *sock, object microseconds) except -1
+cdef int apply_default_spin(SocketHead *sock) except -1

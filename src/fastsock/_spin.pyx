@@ -11,6 +11,8 @@ spins keep failing stops spinning and tries again now and then, so that an idle
 connection costs nothing.
 """
 
+import os
+
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc
 
@@ -71,17 +73,44 @@ cdef bint spin(SocketHead *sock, int fd, FdState *state, const Operation *operat
     return True
 
 
+cdef Py_ssize_t default_spin_us = 0
+
+
+def set_default_spin(microseconds, /):
+    """Have every socket that is made from now on spin: see socket.set_spin().
+
+    Parameters
+    ----------
+    microseconds : int
+        0 (off, the default) to 1,000,000. The environment variable FASTSOCK_SPIN_US
+        sets it at import.
+    """
+    global default_spin_us
+    default_spin_us = checked(microseconds)
+
+
+cdef int apply_default_spin(SocketHead *sock) except -1:
+    if default_spin_us:
+        set_spin(sock, default_spin_us)
+    return 0
+
+
+cdef Py_ssize_t checked(object microseconds) except -1:
+    cdef Py_ssize_t spin_us = as_size(microseconds)
+    if not 0 <= spin_us <= LONGEST_SPIN_US:
+        raise ValueError(f"spin must be 0 to {LONGEST_SPIN_US} microseconds, not {spin_us}")
+    return spin_us
+
+
 cdef int set_spin(SocketHead *sock, object microseconds) except -1:
     """Have the socket spin for so long before each sleep; 0 ends it.
 
     The kernel's own busy polling of a network device (SO_BUSY_POLL) is set too,
     where it is allowed; it needs CAP_NET_ADMIN to be raised.
     """
-    cdef Py_ssize_t spin_us = as_size(microseconds)
+    cdef Py_ssize_t spin_us = checked(microseconds)
     cdef FdState *state = state_of(sock.fd)
     cdef int busy_us
-    if not 0 <= spin_us <= LONGEST_SPIN_US:
-        raise ValueError(f"spin must be 0 to {LONGEST_SPIN_US} microseconds, not {spin_us}")
     if sock.fd < 0:
         raise OSError(libc.EBADF, "set_spin() on a closed socket")
     if state == NULL:
@@ -99,3 +128,15 @@ cdef int set_spin(SocketHead *sock, object microseconds) except -1:
         busy_us = <int>spin_us
         setsockopt(sock.fd, SOL_SOCKET, FASTSOCK_SO_BUSY_POLL, &busy_us, sizeof(busy_us))
     return 0
+
+
+def _from_environment():
+    text = os.environ.get("FASTSOCK_SPIN_US", "0")
+    try:
+        set_default_spin(int(text))
+    except ValueError:
+        raise ImportError("FASTSOCK_SPIN_US must be a whole number of microseconds, "
+                          f"0 to {LONGEST_SPIN_US}, not {text!r}") from None
+
+
+_from_environment()

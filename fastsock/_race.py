@@ -1,0 +1,161 @@
+"""create_connection() with a deadline, or with a race of addresses (Happy Eyeballs).
+
+Imported when first asked for. Method (RFC 8305): the addresses of the two families
+are tried in turn; the next attempt starts when the last one failed, or when
+`delay` has passed without an answer; the first that stands wins, and the others
+are closed.
+
+Rules: attempts are non-blocking connects under one poll(2); nothing outlives the
+call but the winner, and a resolver that the deadline left behind.
+"""
+
+import errno
+import itertools
+import os
+import select
+import threading
+import time
+
+from fastsock import _connect
+from fastsock._socket_class import stdlib_socket
+
+_IN_PROGRESS = (errno.EINPROGRESS, errno.EINTR, errno.EAGAIN)
+
+
+def connect_first(address, timeout, source_address, all_errors, delay_s, deadline_s):
+    """Connect to the first address that answers: see fastsock.create_connection()."""
+    for name, seconds in (("happy_eyeballs_delay", delay_s), ("deadline", deadline_s)):
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
+    names = _connect._package()
+    default = names.getdefaulttimeout()
+    race = Race(names, default if timeout is _connect._DEFAULT else timeout, source_address,
+                delay_s, None if deadline_s is None else time.monotonic() + deadline_s)
+    try:
+        sock = race.run(in_turn(race.look_up(*address)))
+        if sock is None:
+            _connect.raise_from(race.errors, all_errors)
+        sock.settimeout(race.timeout_s)
+        return sock
+    finally:
+        race.close_all()
+
+
+def in_turn(found):
+    """The addresses with their families alternating, the resolver's first one first."""
+    by_family = {}
+    for entry in found:
+        by_family.setdefault(entry[0], []).append(entry)
+    rounds = itertools.zip_longest(*by_family.values())
+    return [entry for entries in rounds for entry in entries if entry is not None]
+
+
+class Race:
+    """The attempts of one call."""
+
+    def __init__(self, names, timeout_s, source_address, delay_s, deadline):
+        self.names = names
+        self.timeout_s = timeout_s
+        self.source_address = source_address
+        self.delay_s = delay_s
+        self.deadline = deadline
+        self.errors = []
+        self.running = {}  # fd: (socket, when it is given up or None)
+
+    def look_up(self, host, port):
+        """The resolver's answer, waited for until the deadline."""
+        if self.deadline is None or _connect.number_of(host, port):
+            return _connect.resolve(self.names, host, port)
+        answer = []
+
+        def ask():
+            try:
+                answer.append((_connect.resolve(self.names, host, port), None))
+            except BaseException as error:
+                answer.append((None, error))
+
+        # getaddrinfo(3) can't be interrupted: past the deadline it is left behind.
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(max(0, self.deadline - time.monotonic()))
+        if not answer:
+            raise TimeoutError("timed out")
+        found, error = answer[0]
+        if error is not None:
+            raise error
+        return found
+
+    def run(self, addresses):
+        """The first socket that is connected, or None and `errors`."""
+        waiting = list(addresses)
+        next_start = time.monotonic()
+        while waiting or self.running:
+            now = time.monotonic()
+            if self.deadline is not None and now >= self.deadline:
+                raise TimeoutError("timed out")
+            may_start = not self.running or (self.delay_s is not None and now >= next_start)
+            if waiting and may_start:
+                sock = self.start(waiting.pop(0), now)
+                if sock is not None:
+                    return sock
+                next_start = now + (self.delay_s or 0)
+                continue
+            sock = self.wait(next_start if waiting and self.delay_s is not None else None)
+            if sock is not None:
+                return sock
+        return None
+
+    def start(self, entry, now):
+        """Begin one attempt; returns the socket if it stands at once."""
+        family, type, proto, _, destination = entry
+        sock = None
+        try:
+            sock = self.names.socket(family, type, proto)
+            sock.setblocking(False)
+            if self.source_address:
+                sock.bind(self.source_address)
+            outcome = sock.connect_ex(destination)
+            if outcome and outcome not in _IN_PROGRESS:
+                raise OSError(outcome, os.strerror(outcome))
+        except OSError as error:
+            self.errors.append(error)
+            if sock is not None:
+                sock.close()
+            return None
+        if not outcome:
+            return sock
+        given_up = None if self.timeout_s is None else now + self.timeout_s
+        self.running[sock.fileno()] = (sock, given_up)
+        return None
+
+    def wait(self, next_start):
+        """Wait for an attempt to end, or for the time of the next; a connected socket or None."""
+        poll = select.poll()
+        for fd in self.running:
+            poll.register(fd, select.POLLOUT)
+        moments = [moment for _, moment in self.running.values()]
+        moments = [moment for moment in (*moments, next_start, self.deadline)
+                   if moment is not None]
+        wait_ms = None
+        if moments:
+            # Rounded up: a wait that ends early would be a loop without sleep.
+            wait_ms = max(0, int((min(moments) - time.monotonic()) * 1000) + 1)
+        for fd, _ in poll.poll(wait_ms):
+            sock, _ = self.running.pop(fd)
+            outcome = sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR)
+            if not outcome:
+                return sock
+            self.errors.append(OSError(outcome, os.strerror(outcome)))
+            sock.close()
+        now = time.monotonic()
+        for fd, (sock, given_up) in list(self.running.items()):
+            if given_up is not None and now >= given_up:
+                self.errors.append(TimeoutError("timed out"))
+                del self.running[fd]
+                sock.close()
+        return None
+
+    def close_all(self):
+        for sock, _ in self.running.values():
+            sock.close()
+        self.running.clear()
