@@ -259,12 +259,8 @@ def test_uncaught_exception(runner, failure, target):
     assert "fastsock" not in result.stderr.replace(str(runner.folder), "")
 
 
-def test_source_of_an_unknown_encoding(runner):
-    runner.file("app.py", b"x = '\xff'\n")
-    assert runner.both("app.py").returncode == 1
-
-
-@pytest.mark.parametrize("source", [b"# -*- coding: no-such-encoding -*-\n", b"x = 1\0"])
+@pytest.mark.parametrize(
+    "source", [b"# -*- coding: no-such-encoding -*-\n", b"x = 1\0", b"x = '\xff'\n"])
 def test_source_that_is_no_text(runner, source):
     """A documented difference: the wording, since the interpreter compiles from the file."""
     runner.file("app.py", source)
