@@ -56,7 +56,8 @@ class socket(_socket.SocketMethods, _extras.ExtraMethods, stdlib_class):
         if caller == "multiprocessing.reduction" and type(self) is socket:
             from fastsock._multiprocessing import reduce_socket
             return reduce_socket(self)
-        return super().__reduce_ex__(protocol)
+        # The protocols 0 and 1 would copy by the type that has no fields.
+        return super().__reduce_ex__(max(protocol, 2))
 
 
 socket.__module__ = "fastsock"

@@ -6,6 +6,7 @@ So nothing is imported here that the interpreter has not imported by itself, and
 our own frames are not in the tracebacks.
 """
 
+import builtins
 import os
 import sys
 import types
@@ -39,8 +40,7 @@ def main(arguments):
         print(f"python -m fastsock run: {error}", file=sys.stderr)
         return 2
     sys.argv[:] = target
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    sys.modules["__main__"].__builtins__ = __builtins__
+    sys.modules["__main__"] = new_main_module(sys.modules["__main__"])
     try:
         run_module(target[0]) if is_module else run_path(target[0])
     except SystemExit:
@@ -49,6 +49,15 @@ def main(arguments):
         hide_our_frames(error)
         raise
     return 0
+
+
+def new_main_module(ours):
+    """An empty `__main__` with the names that this interpreter starts a program with."""
+    module = types.ModuleType("__main__")
+    module.__builtins__ = builtins
+    if "__annotations__" in vars(ours):  # gone in newer interpreters
+        module.__annotations__ = {}
+    return module
 
 
 def run_module(name):
@@ -62,31 +71,44 @@ def run_module(name):
 
 def run_path(path):
     """As `python PATH`."""
-    if os.path.isdir(path) or is_zip_file(path):
+    # Not normalised: the interpreter leaves "./" and "../" in what it shows.
+    whole_path = os.path.join(os.getcwd(), path)
+    if is_container(path):
         import runpy
-        sys.path[:0 if sys.flags.safe_path else 1] = [os.path.abspath(path)]
+        sys.path[:0 if sys.flags.safe_path else 1] = [whole_path]
         runpy._run_module_as_main("__main__", alter_argv=False)
         return
     try:
         with open(path, "rb") as file:
-            source = file.read()
+            content = file.read()
     except OSError as error:
-        print(f"{sys.executable}: can't open file {os.path.abspath(path)!r}: "
+        print(f"{sys.executable}: can't open file {whole_path!r}: "
               f"[Errno {error.errno}] {error.strerror}", file=sys.stderr)
         raise SystemExit(2) from None
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
-    from importlib.machinery import SourceFileLoader
+    from importlib import machinery, util
+    if content[:4] == util.MAGIC_NUMBER:
+        import marshal
+        loader, code = machinery.SourcelessFileLoader, marshal.loads(content[16:])
+    else:
+        loader, code = machinery.SourceFileLoader, compile(
+            content, whole_path, "exec", dont_inherit=True)
     namespace = vars(sys.modules["__main__"])
-    namespace.update(__file__=os.path.abspath(path), __cached__=None,
-                     __loader__=SourceFileLoader("__main__", path))
-    code = compile(source, os.path.abspath(path), "exec", dont_inherit=True)
+    namespace.update(__file__=whole_path, __cached__=None,
+                     __loader__=loader("__main__", whole_path))
     exec(code, namespace)
 
 
-def is_zip_file(path):
-    with open(path, "rb") if os.path.isfile(path) else open(os.devnull, "rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+def is_container(path):
+    """Is it a folder or a zip file, whose __main__.py is the program?"""
+    for hook in sys.path_hooks:
+        try:
+            hook(path)
+        except ImportError:
+            continue
+        return True
+    return False
 
 
 def hide_our_frames(error):
@@ -101,6 +123,17 @@ def hide_our_frames(error):
 
     def show(kind, error, _):
         error.__traceback__ = sys.last_traceback = trace
-        hook(kind, error, trace)
+        try:
+            hook(kind, error, trace)
+        except SystemExit:
+            raise
+        except BaseException as failure:
+            # What the interpreter does, but for this frame in the traceback.
+            print("Error in sys.excepthook:", file=sys.stderr)
+            failure.__traceback__ = failure.__traceback__.tb_next
+            failure.__context__ = None
+            sys.__excepthook__(type(failure), failure, failure.__traceback__)
+            print("\nOriginal exception was:", file=sys.stderr)
+            sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = show
