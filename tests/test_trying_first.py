@@ -88,10 +88,11 @@ def test_a_low_water_mark_holds(socket, listener, timeout, by):
         with b:
             b.settimeout(timeout)
             a.send(b"abc")
-            # However late the rest comes, recv() has to wait for it.
-            later = threading.Timer(0.05, a.send, [b"def"])
+            # However late the rest comes, recv() has to wait for it. Six bytes more:
+            # Linux wakes a blocked reader for as many, whatever it took before.
+            later = threading.Timer(0.05, a.send, [b"defghi"])
             later.start()
-            assert b.recv(100) == b"abcdef"
+            assert b.recv(100) == b"abcdefghi"
             later.join()
 
 
@@ -104,9 +105,9 @@ def test_adopt_sees_a_low_water_mark():
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 6)
             fastsock.adopt(server)
             client.send(b"abc")
-            later = threading.Timer(0.05, client.send, [b"def"])
+            later = threading.Timer(0.05, client.send, [b"defghi"])
             later.start()
-            assert server.recv(100) == b"abcdef"
+            assert server.recv(100) == b"abcdefghi"
             later.join()
 
 
