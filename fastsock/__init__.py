@@ -10,9 +10,9 @@ kernel that the interpreter lacks.
 """
 
 try:
-    from fastsock import _socket as _extension
+    from fastsock import _methods as _extension
 except ModuleNotFoundError as _error:
-    if _error.name != "fastsock._socket":
+    if _error.name != "fastsock._methods":
         raise
     raise ImportError(
         "fastsock's extension modules are not beside this file "

@@ -1,1 +1,4 @@
-# For other extension modules only: nothing here is visible from Python.
+class IncompleteReadError(EOFError):
+    partial: bytes
+    expected: int
+    def __init__(self, partial: bytes, expected: int) -> None: ...

@@ -8,7 +8,7 @@ import _socket as _interpreter
 import socket as stdlib_socket  # the module; under another name, since we may stand for it
 import sys
 
-from fastsock import _extras, _object, _self, _socket
+from fastsock import _extras, _methods, _object, _self
 
 #: The interpreter's own class, also where gevent or eventlet replaced its name.
 stdlib_class = next(
@@ -26,7 +26,7 @@ class _Signature:
         return inspect.signature(stdlib_class)
 
 
-class socket(_socket.SocketMethods, _extras.ExtraMethods, stdlib_class):
+class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
     """A network endpoint: a stdlib socket whose methods are fastsock's.
 
     Parameters
@@ -85,7 +85,7 @@ def adopt(sock):
     """
     if type(sock) is stdlib_class:
         sock.__class__ = socket
-        _socket.meet_adopted(sock)
+        _methods.meet_adopted(sock)
     elif type(sock) is not socket:
         raise TypeError(f"adopt() takes a socket.socket, not {type(sock).__name__!r}: "
                         "the methods of a class of its own would be lost")

@@ -7,7 +7,7 @@ like up in `fastsock` at call time, where programs and tests replace them.
 
 import types
 
-from fastsock._socket import socketpair
+from fastsock._methods import socketpair
 from fastsock._socket_class import stdlib_socket
 
 

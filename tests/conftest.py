@@ -35,6 +35,12 @@ def pytest_configure(config):
         raise pytest.UsageError(f"fastsock was to be tested from {expected}, and is {found}")
 
 
+def pytest_collection_finish(session):
+    # The guard below collects garbage after each test: not all that was imported, too.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(params=list(IMPLEMENTATIONS))
 def socket(request):
     """The module under test: the stdlib's `socket`, then `fastsock`."""

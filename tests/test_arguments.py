@@ -131,10 +131,11 @@ BUFFER_SIZES = ["4", "8", "9", "0", "-1", "None", "'4'", "4.0", "Index(4)", "Tru
                 "IntOnly()", "4, 0", "4, None", "4, 0.0", "4, HUGE", "4, '0'", "9, HUGE",
                 "-1, None", "4, Index(MSG_PEEK)", "4, 0, 0", "Broken()", "4, Broken()"]
 
-BUFFER_KEYWORDS = ["buffer=bytearray(4)", "bytearray(4), nbytes=2", "bytearray(4), flags=MSG_PEEK",
-                   "bytearray(4), nbytes=2, flags=0", "buffer=bytearray(4), nbytes=5",
-                   "nbytes=2", "bytearray(4), size=2", "bytearray(4), buffer=bytearray(2)",
-                   "bytearray(4), 2, nbytes=2", "buffer=None", "bytearray(4), flags=None",
+BUFFER_KEYWORDS = ["buffer=bytearray(4)", "bytearray(4), nbytes=2",
+                   "bytearray(4), flags=MSG_PEEK", "bytearray(4), nbytes=2, flags=0",
+                   "buffer=bytearray(4), nbytes=5", "nbytes=2", "bytearray(4), size=2",
+                   "bytearray(4), buffer=bytearray(2)", "bytearray(4), 2, nbytes=2",
+                   "buffer=None", "bytearray(4), flags=None",
                    "bytearray(4), flags=0, nbytes=0, buffer=1", "**{'buffer': bytearray(2)}"]
 
 SEND_DATA = ["b''", "b'abc'", "bytearray(b'abc')", "bytearray()", "readonly()", "strided()",
@@ -147,8 +148,8 @@ SEND_DATA = ["b''", "b'abc'", "bytearray(b'abc')", "bytearray()", "readonly()", 
 
 # Port 9 of loopback: a datagram leaves, whether or not somebody listens.
 SENDTO = ["", "b'a'", "b'a', ('127.0.0.1', 9)", "b'a', 0, ('127.0.0.1', 9)",
-          "b'a', ('127.0.0.1', 9), 0", "b'a', 0, ('127.0.0.1', 9), 0", "b'a', 0",
-          "b'a', None", "b'a', 0, None", "'a', ('127.0.0.1', 9)", "None, ('127.0.0.1', 9)",
+          "b'a', ('127.0.0.1', 9), 0", "b'a', 0, ('127.0.0.1', 9), 0", "b'a', 0", "b'a', None",
+          "b'a', 0, None", "'a', ('127.0.0.1', 9)", "None, ('127.0.0.1', 9)",
           "b'a', '0', ('127.0.0.1', 9)", "b'a', None, ('127.0.0.1', 9)",
           "b'a', HUGE, ('127.0.0.1', 9)", "b'a', 0.0, ('127.0.0.1', 9)",
           "b'a', Index(0), ('127.0.0.1', 9)", "b'a', ['127.0.0.1', 9]", "b'a', '127.0.0.1'",
@@ -164,92 +165,91 @@ SENDTO = ["", "b'a'", "b'a', ('127.0.0.1', 9)", "b'a', 0, ('127.0.0.1', 9)",
 ADDRESSES = ["", "None", "0", "'127.0.0.1'", "['127.0.0.1', 9]", "('127.0.0.1',)", "()",
              "('127.0.0.1', 9, 0)", "('127.0.0.1', '9')", "('127.0.0.1', 9.0)", "(None, 9)",
              "('127.0.0.1', -1)", "('127.0.0.1', 65536)", "('127.0.0.1', 2**80)", "(9, 9)",
-             "('127.0.0.1', None)", "('127.0.0.1', Broken())", "b'127.0.0.1'",
-             "('a\\0b', 9)", "(memoryview(b'127.0.0.1'), 9)", "('127.0.0.1', -2**80)",
-             "('127.0.0.1', 0), 0", "address=('127.0.0.1', 0)", "(('127.0.0.1', 0),)"]
+             "('127.0.0.1', None)", "('127.0.0.1', Broken())", "b'127.0.0.1'", "('a\\0b', 9)",
+             "(memoryview(b'127.0.0.1'), 9)", "('127.0.0.1', -2**80)", "('127.0.0.1', 0), 0",
+             "address=('127.0.0.1', 0)", "(('127.0.0.1', 0),)"]
 
 SETSOCKOPT = ["", "1", "1, 2", "SOL_SOCKET, SO_REUSEADDR, 1", "SOL_SOCKET, SO_REUSEADDR, True",
               "SOL_SOCKET, SO_REUSEADDR, Index(1)", "SOL_SOCKET, SO_REUSEADDR, b'\\1\\0\\0\\0'",
               "SOL_SOCKET, SO_REUSEADDR, b''", "SOL_SOCKET, SO_REUSEADDR, b'\\1'",
               "SOL_SOCKET, SO_REUSEADDR, bytearray(4)", "SOL_SOCKET, SO_REUSEADDR, readonly()",
               "SOL_SOCKET, SO_REUSEADDR, array.array('i', [1])",
-              "SOL_SOCKET, SO_REUSEADDR, strided()",
-              "SOL_SOCKET, SO_REUSEADDR, HUGE", "SOL_SOCKET, SO_REUSEADDR, -HUGE - 1",
-              "SOL_SOCKET, SO_REUSEADDR, 2**80", "SOL_SOCKET, SO_REUSEADDR, 1.0",
-              "SOL_SOCKET, SO_REUSEADDR, '1'", "SOL_SOCKET, SO_REUSEADDR, None",
-              "SOL_SOCKET, SO_REUSEADDR, None, 4", "SOL_SOCKET, SO_REUSEADDR, None, 0",
-              "SOL_SOCKET, SO_REUSEADDR, None, -1", "SOL_SOCKET, SO_REUSEADDR, None, 2**32",
-              "SOL_SOCKET, SO_REUSEADDR, None, 2**80", "SOL_SOCKET, SO_REUSEADDR, None, None",
-              "SOL_SOCKET, SO_REUSEADDR, None, 4.0", "SOL_SOCKET, SO_REUSEADDR, None, '4'",
-              "SOL_SOCKET, SO_REUSEADDR, None, Index(4)", "SOL_SOCKET, SO_REUSEADDR, 1, 4",
-              "SOL_SOCKET, SO_REUSEADDR, b'\\1\\0\\0\\0', 4",
+              "SOL_SOCKET, SO_REUSEADDR, strided()", "SOL_SOCKET, SO_REUSEADDR, HUGE",
+              "SOL_SOCKET, SO_REUSEADDR, -HUGE - 1", "SOL_SOCKET, SO_REUSEADDR, 2**80",
+              "SOL_SOCKET, SO_REUSEADDR, 1.0", "SOL_SOCKET, SO_REUSEADDR, '1'",
+              "SOL_SOCKET, SO_REUSEADDR, None", "SOL_SOCKET, SO_REUSEADDR, None, 4",
+              "SOL_SOCKET, SO_REUSEADDR, None, 0", "SOL_SOCKET, SO_REUSEADDR, None, -1",
+              "SOL_SOCKET, SO_REUSEADDR, None, 2**32", "SOL_SOCKET, SO_REUSEADDR, None, 2**80",
+              "SOL_SOCKET, SO_REUSEADDR, None, None", "SOL_SOCKET, SO_REUSEADDR, None, 4.0",
+              "SOL_SOCKET, SO_REUSEADDR, None, '4'", "SOL_SOCKET, SO_REUSEADDR, None, Index(4)",
+              "SOL_SOCKET, SO_REUSEADDR, 1, 4", "SOL_SOCKET, SO_REUSEADDR, b'\\1\\0\\0\\0', 4",
               "SOL_SOCKET, SO_REUSEADDR, None, 4, 4", "'1', SO_REUSEADDR, 1",
               "SOL_SOCKET, '2', 1", "HUGE, SO_REUSEADDR, 1", "SOL_SOCKET, HUGE, 1",
               "None, SO_REUSEADDR, 1", "1.0, SO_REUSEADDR, 1", "SOL_SOCKET, 2.0, 1",
-              "Index(SOL_SOCKET), Index(SO_REUSEADDR), 1", "SOL_SOCKET, 9999, 1",
-              "9999, 1, 1", "SOL_SOCKET, SO_REUSEADDR, Broken()",
-              "SOL_SOCKET, SO_REUSEADDR, IntOnly()", "'1', SO_REUSEADDR, None, 4",
-              "SOL_SOCKET, SO_REUSEADDR, Broken(), 4", "'1', SO_REUSEADDR, b''",
-              "SOL_SOCKET, SO_RCVTIMEO, b'\\0' * 16", "SOL_SOCKET, SO_RCVTIMEO, b'\\0' * 3"]
+              "Index(SOL_SOCKET), Index(SO_REUSEADDR), 1", "SOL_SOCKET, 9999, 1", "9999, 1, 1",
+              "SOL_SOCKET, SO_REUSEADDR, Broken()", "SOL_SOCKET, SO_REUSEADDR, IntOnly()",
+              "'1', SO_REUSEADDR, None, 4", "SOL_SOCKET, SO_REUSEADDR, Broken(), 4",
+              "'1', SO_REUSEADDR, b''", "SOL_SOCKET, SO_RCVTIMEO, b'\\0' * 16",
+              "SOL_SOCKET, SO_RCVTIMEO, b'\\0' * 3"]
 
 SETSOCKOPT_KEYWORDS = ["level=1, option=2, value=1", "1, 2, value=1", "1, 2, None, optlen=4"]
 
-GETSOCKOPT = ["", "1", "SOL_SOCKET, SO_TYPE", "SOL_SOCKET, SO_TYPE, 0", "SOL_SOCKET, SO_TYPE, 4",
-              "SOL_SOCKET, SO_TYPE, 1", "SOL_SOCKET, SO_TYPE, 1024", "SOL_SOCKET, SO_TYPE, -1",
-              "SOL_SOCKET, SO_TYPE, -HUGE", "SOL_SOCKET, SO_TYPE, HUGE",
-              "SOL_SOCKET, SO_TYPE, None", "SOL_SOCKET, SO_TYPE, '4'",
-              "SOL_SOCKET, SO_TYPE, 4.0", "SOL_SOCKET, SO_TYPE, Index(4)",
-              "SOL_SOCKET, SO_TYPE, True", "SOL_SOCKET, SO_TYPE, 4, 4", "'1', SO_TYPE",
-              "SOL_SOCKET, None", "1.0, SO_TYPE", "HUGE, SO_TYPE", "SOL_SOCKET, HUGE",
-              "SOL_SOCKET, 9999", "9999, 1", "SOL_SOCKET, 9999, 4", "level=1, option=3",
-              "SOL_SOCKET, SO_TYPE, buflen=4", "SOL_SOCKET, SO_TYPE, Broken()",
-              "Index(SOL_SOCKET), True * SO_TYPE", "'1', SO_TYPE, -1"]
+GETSOCKOPT = ["", "1", "SOL_SOCKET, SO_TYPE", "SOL_SOCKET, SO_TYPE, 0",
+              "SOL_SOCKET, SO_TYPE, 4", "SOL_SOCKET, SO_TYPE, 1", "SOL_SOCKET, SO_TYPE, 1024",
+              "SOL_SOCKET, SO_TYPE, -1", "SOL_SOCKET, SO_TYPE, -HUGE",
+              "SOL_SOCKET, SO_TYPE, HUGE", "SOL_SOCKET, SO_TYPE, None",
+              "SOL_SOCKET, SO_TYPE, '4'", "SOL_SOCKET, SO_TYPE, 4.0",
+              "SOL_SOCKET, SO_TYPE, Index(4)", "SOL_SOCKET, SO_TYPE, True",
+              "SOL_SOCKET, SO_TYPE, 4, 4", "'1', SO_TYPE", "SOL_SOCKET, None", "1.0, SO_TYPE",
+              "HUGE, SO_TYPE", "SOL_SOCKET, HUGE", "SOL_SOCKET, 9999", "9999, 1",
+              "SOL_SOCKET, 9999, 4", "level=1, option=3", "SOL_SOCKET, SO_TYPE, buflen=4",
+              "SOL_SOCKET, SO_TYPE, Broken()", "Index(SOL_SOCKET), True * SO_TYPE",
+              "'1', SO_TYPE, -1"]
 
-TIMEOUTS = ["", "None", "0", "0.0", "-0.0", "1", "1.5", "True", "False", "OwnInt(3)", "OwnFloat(.5)",
-            "1e-9", "1e-12", "5e-324", "-1", "-1.0", "-1e-9", "-1e-300", "float('nan')",
-            "float('inf')", "-float('inf')", "1e9", "1e9 + .5", "9e9", "1e10", "1e300", "2**31",
-            "2**63", "-2**63", "2**63 // 10**9", "2**80", "-2**80", "'1'", "b'1'", "Index(2)",
-            "IntOnly()", "Broken()", "decimal.Decimal('1.5')", "decimal.Decimal(2)",
-            "fractions.Fraction(3, 2)", "fractions.Fraction(2)", "1j", "[1]", "object()",
-            "1, 2", "0.1234567891", "999999999", "10**9", "123456.789012345"]
+TIMEOUTS = ["", "None", "0", "0.0", "-0.0", "1", "1.5", "True", "False", "OwnInt(3)",
+            "OwnFloat(.5)", "1e-9", "1e-12", "5e-324", "-1", "-1.0", "-1e-9", "-1e-300",
+            "float('nan')", "float('inf')", "-float('inf')", "1e9", "1e9 + .5", "9e9", "1e10",
+            "1e300", "2**31", "2**63", "-2**63", "2**63 // 10**9", "2**80", "-2**80", "'1'",
+            "b'1'", "Index(2)", "IntOnly()", "Broken()", "decimal.Decimal('1.5')",
+            "decimal.Decimal(2)", "fractions.Fraction(3, 2)", "fractions.Fraction(2)", "1j",
+            "[1]", "object()", "1, 2", "0.1234567891", "999999999", "10**9", "123456.789012345"]
 
 BLOCKING = ["", "None", "0", "1", "True", "False", "2", "-1", "'x'", "''", "[]", "[0]", "0.5",
             "0.0", "object()", "Broken()", "Index(1)", "2**80", "-HUGE - 1", "HUGE", "b''",
             "1, 2", "Index(0)", "IntOnly()", "OwnInt(0)", "-2**80"]
 
-BACKLOGS = ["", "0", "1", "-1", "-HUGE", "HUGE - 1", "HUGE", "2**80", "None", "'1'", "1.0", "True",
-            "Index(3)", "1, 2", "backlog=1", "Broken()", "IntOnly()"]
+BACKLOGS = ["", "0", "1", "-1", "-HUGE", "HUGE - 1", "HUGE", "2**80", "None", "'1'", "1.0",
+            "True", "Index(3)", "1, 2", "backlog=1", "Broken()", "IntOnly()"]
 
 SHUTDOWNS = ["", "SHUT_RD", "SHUT_WR", "SHUT_RDWR", "3", "-1", "HUGE", "2**80", "None", "'1'",
              "1.0", "True", "Index(2)", "how=1", "1, 2", "Broken()", "IntOnly()"]
 
-SENDMSG = ["", "[b'ab', b'c']", "[]", "()", "iter([b'ab', b'c'])", "(x for x in [b'a'])", "b'ab'",
-           "['ab']", "'ab'", "''", "b''", "None", "3", "[None]", "[b'ab', 'c']", "[strided()]",
-           "[readonly(), bytearray(b'a'), array.array('i', [1])]", "Broken()",
-           "{b'ab': 1}", "bytearray(b'ab')", "[b'']",
-           "[b'a'], []", "[b'a'], ()", "[b'a'], None", "[b'a'], 3", "[b'a'], [None]",
-           "[b'a'], [()]", "[b'a'], [(1, 1)]", "[b'a'], [(1, 1, b'', 1)]",
-           "[b'a'], [('1', 1, b'')]", "[b'a'], [(1, None, b'')]", "[b'a'], [(1, 1, 'x')]",
-           "[b'a'], [(1, 1, None)]", "[b'a'], [(1.0, 1, b'')]", "[b'a'], [(HUGE, 1, b'')]",
-           "[b'a'], ['abc']", "[b'a'], [b'abc']", "[b'a'], 'a'", "[b'a'], [[1, 1, None]]",
-           "[b'a'], [{0: 1, 1: 1, 2: b''}]", "[b'a'], Broken()", "[b'a'], iter([])",
-           "[b'a'], [(1, 1, strided())]", "[b'a'], [], None", "[b'a'], [], '0'",
-           "[b'a'], [], 0.0", "[b'a'], [], HUGE", "[b'a'], [], Index(0)", "[b'a'], [], 0, None",
-           "[b'a'], [], 0, 5", "[b'a'], [], 0, ('127.0.0.1', 9)", "[b'a'], [], 0, None, 0",
-           "buffers=[b'a']", "[b'a'], ancdata=[]", "[b'a'], flags=0", "[b'a'], [], HUGE, 5",
-           "['a'], [None], 0, 5", "['a'], None", "[b'a'], [[1, 1]], '0'",
+SENDMSG = ["", "[b'ab', b'c']", "[]", "()", "iter([b'ab', b'c'])", "(x for x in [b'a'])",
+           "b'ab'", "['ab']", "'ab'", "''", "b''", "None", "3", "[None]", "[b'ab', 'c']",
+           "[strided()]", "[readonly(), bytearray(b'a'), array.array('i', [1])]", "Broken()",
+           "{b'ab': 1}", "bytearray(b'ab')", "[b'']", "[b'a'], []", "[b'a'], ()",
+           "[b'a'], None", "[b'a'], 3", "[b'a'], [None]", "[b'a'], [()]", "[b'a'], [(1, 1)]",
+           "[b'a'], [(1, 1, b'', 1)]", "[b'a'], [('1', 1, b'')]", "[b'a'], [(1, None, b'')]",
+           "[b'a'], [(1, 1, 'x')]", "[b'a'], [(1, 1, None)]", "[b'a'], [(1.0, 1, b'')]",
+           "[b'a'], [(HUGE, 1, b'')]", "[b'a'], ['abc']", "[b'a'], [b'abc']", "[b'a'], 'a'",
+           "[b'a'], [[1, 1, None]]", "[b'a'], [{0: 1, 1: 1, 2: b''}]", "[b'a'], Broken()",
+           "[b'a'], iter([])", "[b'a'], [(1, 1, strided())]", "[b'a'], [], None",
+           "[b'a'], [], '0'", "[b'a'], [], 0.0", "[b'a'], [], HUGE", "[b'a'], [], Index(0)",
+           "[b'a'], [], 0, None", "[b'a'], [], 0, 5", "[b'a'], [], 0, ('127.0.0.1', 9)",
+           "[b'a'], [], 0, None, 0", "buffers=[b'a']", "[b'a'], ancdata=[]", "[b'a'], flags=0",
+           "[b'a'], [], HUGE, 5", "['a'], [None], 0, 5", "['a'], None", "[b'a'], [[1, 1]], '0'",
            "[b'a'], [(1, 99, b'')]", "[b'a'], [(9999, 1, b'1234')]"]
 
-RECVMSG = ["", "4", "0", "-1", "'4'", "None", "4.0", "Index(4)", "True", "2**63", "4, 0", "4, -1",
-           "4, 16", "4, 1", "4, HUGE", "4, 2**63", "4, None", "4, '4'", "4, 4.0", "4, Index(4)",
-           "4, 0, 0", "4, 0, None", "4, 0, HUGE", "4, 0, 0.0", "4, 0, MSG_PEEK", "4, 0, 0, 0",
-           "bufsize=4", "4, ancbufsize=4", "4, flags=0", "-1, -1", "-1, 0, HUGE", "4, -1, '0'",
-           "Broken()", "4, Broken()", "-1, HUGE"]
+RECVMSG = ["", "4", "0", "-1", "'4'", "None", "4.0", "Index(4)", "True", "2**63", "4, 0",
+           "4, -1", "4, 16", "4, 1", "4, HUGE", "4, 2**63", "4, None", "4, '4'", "4, 4.0",
+           "4, Index(4)", "4, 0, 0", "4, 0, None", "4, 0, HUGE", "4, 0, 0.0", "4, 0, MSG_PEEK",
+           "4, 0, 0, 0", "bufsize=4", "4, ancbufsize=4", "4, flags=0", "-1, -1", "-1, 0, HUGE",
+           "4, -1, '0'", "Broken()", "4, Broken()", "-1, HUGE"]
 
 RECVMSG_INTO = ["", "[bytearray(4)]", "(bytearray(2), bytearray(4))", "iter([bytearray(4)])",
                 "[]", "()", "[bytearray(0)]", "bytearray(4)", "bytearray(0)", "None", "4",
-                "[b'abcd']", "['abcd']", "[None]", "[readonly()]", "[strided()]", "'abcd'", "''",
-                "[bytearray(2), b'']", "Broken()", "[array.array('i', [0])]",
+                "[b'abcd']", "['abcd']", "[None]", "[readonly()]", "[strided()]", "'abcd'",
+                "''", "[bytearray(2), b'']", "Broken()", "[array.array('i', [0])]",
                 "[bytearray(4)], -1", "[bytearray(4)], 16", "[bytearray(4)], None",
                 "[bytearray(4)], '1'", "[bytearray(4)], 1.0", "[bytearray(4)], HUGE",
                 "[bytearray(4)], 2**63", "[bytearray(4)], 0, None", "[bytearray(4)], 0, HUGE",
@@ -257,23 +257,24 @@ RECVMSG_INTO = ["", "[bytearray(4)]", "(bytearray(2), bytearray(4))", "iter([byt
                 "buffers=[bytearray(4)]", "[bytearray(4)], ancbufsize=0", "None, None",
                 "None, -1", "['a'], -1", "[bytearray(4)], Broken()"]
 
-CONSTRUCTORS = ["'x'", "1.0", "None", "AF_INET, 'x'", "AF_INET, None", "AF_INET, 1.0", "AF_INET, 1, 'x'",
-                "AF_INET, 1, None", "AF_INET, 1, 1.0", "HUGE", "-HUGE - 1", "AF_INET, HUGE",
-                "AF_INET, 1, HUGE", "9999", "-2", "AF_INET, 9999", "AF_INET, 1, 9999",
-                "AF_INET, -2", "AF_UNIX, 1, 1", "AF_UNIX, 1, -2", "0, 0, 0, None, 0",
-                "AF_INET, 1, 0, 'x'", "AF_INET, 1, 0, -1", "fileno=-1", "fileno='x'",
-                "fileno=1.0", "fileno=2**80", "fileno=HUGE", "fileno=10**6", "fileno=-HUGE - 1",
-                "fileno=Index(-1)", "fileno=Index(10**6)", "fileno=Broken()", "fam=1",
-                "AF_INET, family=1", "'x', fileno=10**6", "None, fileno=10**6",
-                "AF_INET, 1, HUGE, 10**6", "Broken()", "IntOnly()", "AF_INET, Broken()",
-                "-1, 9999, -1, None"]
+CONSTRUCTORS = ["'x'", "1.0", "None", "AF_INET, 'x'", "AF_INET, None", "AF_INET, 1.0",
+                "AF_INET, 1, 'x'", "AF_INET, 1, None", "AF_INET, 1, 1.0", "HUGE", "-HUGE - 1",
+                "AF_INET, HUGE", "AF_INET, 1, HUGE", "9999", "-2", "AF_INET, 9999",
+                "AF_INET, 1, 9999", "AF_INET, -2", "AF_UNIX, 1, 1", "AF_UNIX, 1, -2",
+                "0, 0, 0, None, 0", "AF_INET, 1, 0, 'x'", "AF_INET, 1, 0, -1", "fileno=-1",
+                "fileno='x'", "fileno=1.0", "fileno=2**80", "fileno=HUGE", "fileno=10**6",
+                "fileno=-HUGE - 1", "fileno=Index(-1)", "fileno=Index(10**6)",
+                "fileno=Broken()", "fam=1", "AF_INET, family=1", "'x', fileno=10**6",
+                "None, fileno=10**6", "AF_INET, 1, HUGE, 10**6", "Broken()", "IntOnly()",
+                "AF_INET, Broken()", "-1, 9999, -1, None"]
 
-PAIRS = ["'x'", "1.0", "AF_INET", "9999", "HUGE", "AF_UNIX, 9999", "AF_UNIX, 'x'", "AF_UNIX, None",
-         "AF_UNIX, 1, 9", "AF_UNIX, 1, None", "AF_UNIX, 1, HUGE", "AF_UNIX, 1, 0, 0", "fam=1",
-         "AF_UNIX, HUGE", "None, 'x'", "-1", "AF_UNIX, Broken()", "AF_UNIX, -1", "AF_UNIX, 1, -1"]
+PAIRS = ["'x'", "1.0", "AF_INET", "9999", "HUGE", "AF_UNIX, 9999", "AF_UNIX, 'x'",
+         "AF_UNIX, None", "AF_UNIX, 1, 9", "AF_UNIX, 1, None", "AF_UNIX, 1, HUGE",
+         "AF_UNIX, 1, 0, 0", "fam=1", "AF_UNIX, HUGE", "None, 'x'", "-1", "AF_UNIX, Broken()",
+         "AF_UNIX, -1", "AF_UNIX, 1, -1"]
 
-NO_ARGUMENTS = ["accept", "getsockname", "getpeername", "close", "detach", "fileno", "gettimeout",
-                "getblocking", "dup", "get_inheritable"]
+NO_ARGUMENTS = ["accept", "getsockname", "getpeername", "close", "detach", "fileno",
+                "gettimeout", "getblocking", "dup", "get_inheritable"]
 
 def rows(call, arguments):
     """The expressions that put each of `arguments` in the place of ... in `call`."""
@@ -357,7 +358,7 @@ def test_errors_have_the_stdlibs_texts(socket, pair):
             call()
         assert str(caught.value) == text
     with socket.socket() as inet:
-        with pytest.raises(TypeError, match=r"^bind\(\): AF_INET address must be tuple, not str$"):
+        with pytest.raises(TypeError, match="AF_INET address must be tuple, not str$"):
             inet.bind("127.0.0.1")
         with pytest.raises(OverflowError, match=r"^bind\(\): port must be 0-65535\.$"):
             inet.bind(("127.0.0.1", 65536))
@@ -366,7 +367,7 @@ def test_errors_have_the_stdlibs_texts(socket, pair):
 
 
 @pytest.mark.parametrize("size", [1025, 2000, 1 << 20])
-def test_getsockopt_has_no_limit_of_its_own(pair, size):
+def test_getsockopt_has_no_limit_of_its_own(size):
     # The stdlib refuses more than 1,024 bytes: a difference that is documented.
     with stdlib_socket.socket() as plain, pytest.raises(OSError):
         plain.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_TYPE, size)

@@ -409,3 +409,15 @@ def test_stats_add_up(pair):
     assert counted["bytes_in"] == counted["bytes_out"] == 640
     assert counted["tries_failed"] == 0
     assert fastsock.stats()["calls"] == 0
+
+
+def test_run_prints_stats(python, tmp_path):
+    (tmp_path / "app.py").write_text(
+        "import socket\na, b = socket.socketpair()\nwith a, b:\n"
+        "    a.send(b'x' * 1234)\n    b.recv(5000)\nprint('done')\n")
+    result = python("-m", "fastsock", "run", "--stats", "app.py")
+    assert result.stdout == "done\n"
+    lines = dict(line.strip().split("  ", 1) for line in result.stderr.splitlines()[1:])
+    shown = {name: text.strip() for name, text in lines.items()}
+    assert (shown["calls"], shown["bytes in"], shown["bytes out"]) == ("2", "1,234", "1,234")
+    assert shown["system calls"] == "recv 1, send 1"

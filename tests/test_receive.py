@@ -232,7 +232,7 @@ def test_a_buffer_is_lent_while_the_call_waits(pair, method):
     buffer.append(0)  # given back
 
 
-def test_a_buffer_is_given_back_after_an_error(socket, pair):
+def test_a_buffer_is_given_back_after_an_error(pair):
     a, b = pair
     a.setblocking(False)
     buffer = bytearray(4)
@@ -475,7 +475,7 @@ def test_many_threads_receive_datagrams_once(socket, udp_pair):
     assert sorted(received) == sorted(sent)
 
 
-def test_descriptors_made_non_blocking_from_outside(socket, pair):
+def test_descriptors_made_non_blocking_from_outside(pair):
     # The object says "blocks", the descriptor does not: the kernel's answer is told.
     a, b = pair
     stdlib_duplicate = stdlib_socket.socket(fileno=stdlib_socket.dup(a.fileno()))

@@ -78,11 +78,11 @@ def test_sendto_takes_every_kind_of_buffer(udp, kind):
 
 
 @stream_ways
-@pytest.mark.parametrize("data", ["text", None, 7, [b"x"], memoryview(b"0123")[::2]])
-def test_what_is_no_buffer(pair, send, data):
+def test_what_is_no_buffer(pair, send):
     a, b = pair
-    with pytest.raises((TypeError, BufferError)):
-        send(a, data)
+    for data in ["text", None, 7, [b"x"], memoryview(b"0123")[::2]]:
+        with pytest.raises((TypeError, BufferError)):
+            send(a, data)
     a.close()
     assert b.recv(9) == b""
 
@@ -365,7 +365,7 @@ def test_closed(socket, send):
             assert caught.value.errno == errno.EBADF
 
 
-def test_sendto_of_a_connected_stream_ignores_the_address(socket, tcp_pair):
+def test_sendto_of_a_connected_stream_ignores_the_address(tcp_pair):
     client, server = tcp_pair
     if sys.platform == "linux":
         assert client.sendto(b"x", ("127.0.0.1", 9)) == 1

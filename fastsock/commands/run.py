@@ -12,11 +12,12 @@ import sys
 import types
 
 USAGE = """\
-usage: python -m fastsock run SCRIPT [ARG ...]
-       python -m fastsock run -m MODULE [ARG ...]
+usage: python -m fastsock run [--stats] SCRIPT [ARG ...]
+       python -m fastsock run [--stats] -m MODULE [ARG ...]
 
 Run a Python program with fastsock.install() done before anything is imported.
-SCRIPT may be a file, or a folder or zip file with a __main__.py.
+SCRIPT may be a file, or a folder or zip file with a __main__.py. With --stats, what
+fastsock did for the program is printed to standard error when it ends.
 
 environment:
   FASTSOCK_DISABLE=1   run it on the stdlib's sockets
@@ -28,6 +29,9 @@ def main(arguments):
     if arguments and arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0
+    wants_stats = arguments[:1] == ["--stats"]
+    if wants_stats:
+        arguments = arguments[1:]
     is_module = arguments[:1] == ["-m"]
     target = arguments[1:] if is_module else arguments
     if not target or (not is_module and target[0].startswith("-")):
@@ -39,6 +43,9 @@ def main(arguments):
     except RuntimeError as error:
         print(f"python -m fastsock run: {error}", file=sys.stderr)
         return 2
+    if wants_stats:
+        import atexit
+        atexit.register(print_stats)
     sys.argv[:] = target
     sys.modules["__main__"] = new_main_module(sys.modules["__main__"])
     try:
@@ -109,6 +116,18 @@ def is_container(path):
             continue
         return True
     return False
+
+
+def print_stats():
+    """What fastsock did for the program: fastsock.stats(), a line a counter."""
+    import fastsock
+    counted = fastsock.stats()
+    calls = counted.pop("system_calls")
+    print("fastsock:", file=sys.stderr)
+    for name, count in counted.items():
+        print(f"  {name.replace('_', ' '):20}{count:>14,}", file=sys.stderr)
+    made = ", ".join(f"{name} {count:,}" for name, count in calls.items() if count)
+    print(f"  {'system calls':20}{made or 'none'}", file=sys.stderr)
 
 
 def hide_our_frames(error):

@@ -25,7 +25,7 @@ from fastsock._python cimport (
     BufferView, PyBuffer_Release, PyUnicode_DecodeFSDefaultAndSize, PyUnicode_EncodeFSDefault,
     PyUnicode_FromString,
 )
-from fastsock._resolve cimport resolve
+from fastsock._resolve cimport host_name, resolve
 
 
 cdef int parse_address(SocketHead *sock, object address, SocketAddress *parsed,
@@ -52,9 +52,10 @@ cdef int parse_inet(object address, SocketAddress *parsed, str caller) except -1
             f"{caller}(): AF_INET address must be tuple, not {type(address).__name__}")
     if len(address) != 2:
         raise TypeError("AF_INET address must be a pair (host, port)")
+    host = host_name(address[0])
     port = parse_port(address[1], caller)
     memset(inet, 0, sizeof(sockaddr_in))
-    resolve(address[0], AF_INET, <sockaddr *>inet, sizeof(sockaddr_in))
+    resolve(host, AF_INET, <sockaddr *>inet, sizeof(sockaddr_in))
     check_port(port, caller)
     inet.sin_family = AF_INET
     inet.sin_port = htons(<unsigned short>port)
@@ -73,11 +74,12 @@ cdef int parse_inet6(object address, SocketAddress *parsed, str caller) except -
     if not 2 <= len(address) <= 4:
         raise TypeError(
             "AF_INET6 address must be a tuple (host, port[, flowinfo[, scopeid]])")
+    host = host_name(address[0])
     port = parse_port(address[1], caller)
     flowinfo = as_unsigned(address[2]) if len(address) > 2 else 0
     scope_id = as_unsigned(address[3]) if len(address) > 3 else 0
     memset(inet6, 0, sizeof(sockaddr_in6))
-    resolve(address[0], AF_INET6, <sockaddr *>inet6, sizeof(sockaddr_in6))
+    resolve(host, AF_INET6, <sockaddr *>inet6, sizeof(sockaddr_in6))
     check_port(port, caller)
     if flowinfo > 0xfffff:
         raise OverflowError(f"{caller}(): flowinfo must be 0-1048575.")

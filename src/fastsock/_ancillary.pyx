@@ -19,7 +19,9 @@ from fastsock._libc cimport (
     CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, close,
     cmsghdr, msghdr,
 )
-from fastsock._python cimport BufferView, PyBuffer_Release, PyErr_WarnEx
+from fastsock._python cimport (
+    BufferView, PyBuffer_Release, PyErr_WarnEx, PySequence_Check,
+)
 
 
 cdef int pack(object messages, msghdr *header) except -1:
@@ -70,7 +72,7 @@ cdef tuple _parse(object item):
     """(level, type, data as bytes) of one control message."""
     cdef BufferView view
     cdef bytes data
-    if isinstance(item, (bytes, bytearray, str)) or not hasattr(item, "__getitem__"):
+    if isinstance(item, bytes) or not PySequence_Check(item):
         raise TypeError("[sendmsg() ancillary data items] must be 3-item sequence, "
                         f"not {type(item).__name__}")
     if len(item) != 3:

@@ -1,6 +1,6 @@
 """ExtraMethods: the methods of `fastsock.socket` that the stdlib's has not.
 
-Rules: as of SocketMethods (_socket.pyx). Every one of them that is built on
+Rules: as of SocketMethods (_methods.pyx). Every one of them that is built on
 receiving or sending asks `overrides` first: on an ssl.SSLSocket, or any class
 with a recv or send of its own, it goes through those methods.
 

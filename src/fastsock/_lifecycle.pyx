@@ -39,7 +39,6 @@ cdef int open_socket(object self, SocketHead *sock, int family, int type, int pr
     if fd < 0:
         raise_errno(error)
     complete(sock)
-    sock.fd = -1
     return take_fd(sock, fd, family, type, proto)
 
 

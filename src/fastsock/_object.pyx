@@ -28,9 +28,10 @@ cdef Py_ssize_t template_size = 0
 
 
 cdef int complete(SocketHead *head) except -1:
-    """Give a new object what the interpreter's initialiser would: all but the
-    fields that the caller sets itself (fd, family, type, proto, timeout_ns)."""
+    """Give a new object what the interpreter's initialiser would, as a closed and
+    blocking socket: the caller sets family, type, proto, timeout_ns, and fd last."""
     memcpy(<char *>head + HEAD_START, template, template_size)
+    head.fd = -1
     return 0
 
 
@@ -122,7 +123,11 @@ cdef int _prove_new_socket(object cls) except -1:
     """Run inherited methods, one that works and one that fails, on an object of ours."""
     fd, other = os.pipe()
     os.close(other)
-    sock = new_socket(cls, fd, _socket.AF_INET, _socket.SOCK_STREAM, 0)
+    try:
+        sock = new_socket(cls, fd, _socket.AF_INET, _socket.SOCK_STREAM, 0)
+    except:
+        os.close(fd)
+        raise
     try:
         _expect("fd of an object of ours", fd, _socket.socket.fileno(sock))
         _expect("timeout of an object of ours", None, _socket.socket.gettimeout(sock))

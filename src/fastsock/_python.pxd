@@ -26,6 +26,7 @@ cdef extern from "Python.h":
     int PySys_Audit(const char *event, const char *format, ...) except -1
 
     bint PyIndex_Check(object value) noexcept
+    bint PySequence_Check(object value) noexcept
     object PyNumber_Index(object value)
     long PyLong_AsLong(object value) except? -1
     unsigned long PyLong_AsUnsignedLongMask(object value) except? <unsigned long>-1

@@ -2,4 +2,5 @@
 
 from fastsock._libc cimport sockaddr
 
-cdef int resolve(object host, int family, sockaddr *address, size_t size) except -1
+cdef object host_name(object host)
+cdef int resolve(object name, int family, sockaddr *address, size_t size) except -1

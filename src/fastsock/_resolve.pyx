@@ -10,7 +10,7 @@ Rule: the resolver runs without the GIL, on memory that nothing can change.
 
 import _socket
 
-from libc.string cimport memcpy, memset, strchr, strcmp, strlen
+from libc.string cimport memcpy, memset, strchr, strcmp
 
 cimport fastsock._libc as libc
 from fastsock._errors cimport raise_errno
@@ -24,25 +24,27 @@ from fastsock._python cimport (
 )
 
 
-cdef int resolve(object host, int family, sockaddr *address, size_t size) except -1:
-    """Write the address of `host` into `address`, a zeroed sockaddr of `family`.
-
-    Raises TypeError for what is no host name, gaierror for a name that is not
-    found, OSError for "<broadcast>" with IPv6.
-    """
-    cdef object held = host  # keeps the text below alive
-    cdef const char *name
-    cdef Py_ssize_t length
-    if isinstance(host, str) and PyUnicode_IS_COMPACT_ASCII(host):
-        name = <const char *>PyUnicode_DATA(host)
-        length = len(host)
-    else:
-        held = encoded(host)
-        name = <const char *><bytes>held
-        length = len(<bytes>held)
-    if <Py_ssize_t>strlen(name) != length:
+cdef object host_name(object host):
+    """The host as an ASCII str or bytes, as `resolve` takes it; TypeError for what is
+    no host name."""
+    cdef object name = host
+    if not (isinstance(host, str) and PyUnicode_IS_COMPACT_ASCII(host)):
+        name = encoded(host)
+    if (b"\0" if isinstance(name, bytes) else "\0") in name:
         raise TypeError("host name must not contain null character")
+    return name
 
+
+cdef int resolve(object host, int family, sockaddr *address, size_t size) except -1:
+    """Write the address of `host`, a host_name(), into a zeroed sockaddr of `family`.
+
+    Raises gaierror for a name that is not found, OSError for "<broadcast>" with IPv6.
+    """
+    cdef const char *name
+    if isinstance(host, bytes):
+        name = <const char *><bytes>host
+    else:
+        name = <const char *>PyUnicode_DATA(host)
     if family == AF_INET:
         if name[0] == 0:
             (<sockaddr_in *>address).sin_addr.s_addr = htonl(INADDR_ANY)

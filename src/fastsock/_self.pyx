@@ -7,7 +7,6 @@ and then goes through the class's methods, or refuses.
 """
 
 import _socket
-import weakref
 
 base_type = <PyTypeObject *><PyObject *>_socket.socket
 socket_type = NULL
@@ -15,7 +14,6 @@ cdef object socket_class = None
 cdef object stdlib_class = None
 
 cdef tuple TRANSFERS = ("recv", "recv_into", "send", "sendall")
-cdef object decided = weakref.WeakKeyDictionary()
 
 
 def register(cls, parent):
@@ -41,16 +39,11 @@ cdef object class_of_stdlib():
 
 
 cdef bint overrides(object self) except -1:
-    """Does the class of `self` have a recv, recv_into, send or sendall of its own?
-
-    Decided once a class.
-    """
+    """Does the class of `self` have a recv, recv_into, send or sendall of its own?"""
     cls = type(self)
     if cls is socket_class:
         return False
-    answer = decided.get(cls)
-    if answer is None:
-        answer = any(getattr(cls, name) is not getattr(socket_class, name)
-                     for name in TRANSFERS)
-        decided[cls] = answer
-    return answer
+    for name in TRANSFERS:
+        if getattr(cls, name) is not getattr(socket_class, name):
+            return True
+    return False

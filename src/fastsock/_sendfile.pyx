@@ -1,7 +1,7 @@
 """sendfile(2): from a file to a socket inside the kernel.
 
 Job: the loop of `socket.sendfile`. Which file it is, and what to do with one that
-sendfile(2) refuses, stands with the method (_socket.pyx).
+sendfile(2) refuses, stands with the method (_methods.pyx).
 
 Rules: as in the stdlib, the timeout bounds each wait and not the whole file, and
 an unbounded transfer goes on to the end that the file then has. Whatever ends the

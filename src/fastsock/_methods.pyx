@@ -120,7 +120,11 @@ cdef class SocketMethods:
 
     def setblocking(self, flag, /):
         """settimeout(None) if `flag` is true, else settimeout(0)."""
-        set_timeout(head_of(self), TIMEOUT_BLOCKS if flag else 0)
+        cdef SocketHead *head = head_of(self)
+        if flag is True or flag is False:
+            set_timeout(head, TIMEOUT_BLOCKS if flag else 0)
+        else:
+            base.setblocking(self, flag)  # what else is taken depends on the version
 
     def getsockopt(self, level, option, buflen=0, /):
         """Get a socket option: getsockopt(2).
@@ -142,7 +146,7 @@ cdef class SocketMethods:
             return base.getsockopt(self, level, option, buflen)
         return _options.get_option(head, as_int(level), as_int(option), as_int(buflen))
 
-    def setsockopt(self, level, option, value, *optlen):
+    def setsockopt(self, level, option, value, /, *optlen):
         """Set a socket option: setsockopt(2).
 
         setsockopt(level, option, value: int)
@@ -265,12 +269,14 @@ cdef class SocketMethods:
         """
         cdef SocketHead *head = head_of(self)
         cdef BufferView view
+        cdef Py_ssize_t size
+        cdef int flag_bits
         borrow_writable(buffer, &view, "recv_into() argument 1")
         try:
-            return _transfer.recv_into(
-                head, view.buf, checked_size(as_size(nbytes), view.len, "recv_into",
-                                             "buffer too small for requested bytes"),
-                as_int(flags), is_plain(&view))
+            size, flag_bits = as_size(nbytes), as_int(flags)
+            size = checked_size(size, view.len, "recv_into",
+                                "buffer too small for requested bytes")
+            return _transfer.recv_into(head, view.buf, size, flag_bits, is_plain(&view))
         finally:
             PyBuffer_Release(&view)
 
@@ -289,15 +295,16 @@ cdef class SocketMethods:
         """Receive into a writable buffer: recvfrom(2). Returns (count, address)."""
         cdef SocketHead *head = head_of(self)
         cdef BufferView view
+        cdef Py_ssize_t size
+        cdef int flag_bits
         if not is_ours(head.family):
             return base.recvfrom_into(self, buffer, nbytes, flags)
         borrow_writable(buffer, &view, "recvfrom_into() argument 1")
         try:
-            return _transfer.recvfrom_into(
-                head, view.buf,
-                checked_size(as_size(nbytes), view.len, "recvfrom_into",
-                             "nbytes is greater than the length of the buffer"),
-                as_int(flags), is_plain(&view))
+            size, flag_bits = as_size(nbytes), as_int(flags)
+            size = checked_size(size, view.len, "recvfrom_into",
+                                "nbytes is greater than the length of the buffer")
+            return _transfer.recvfrom_into(head, view.buf, size, flag_bits, is_plain(&view))
         finally:
             PyBuffer_Release(&view)
 
@@ -353,7 +360,7 @@ cdef class SocketMethods:
         finally:
             PyBuffer_Release(&view)
 
-    def sendto(self, data, *flags_and_address):
+    def sendto(self, data, /, *flags_and_address):
         """Send bytes to an address: sendto(2). Returns how many were taken.
 
         sendto(data, address)

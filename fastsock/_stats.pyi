@@ -1,0 +1,3 @@
+from typing import Any
+
+def stats(*, reset: bool = False) -> dict[str, Any]: ...
