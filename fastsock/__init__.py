@@ -21,7 +21,7 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from fastsock import _connect, _constants, functions as _functions
-from fastsock._exact import IncompleteReadError
+from fastsock._exceptions import IncompleteReadError
 from fastsock._file_class import SocketIO as _file_class
 from fastsock._install import install, uninstall
 from fastsock._socket_class import adopt, socket as _socket_class, stdlib_socket as _stdlib

@@ -1,4 +1,1 @@
-class IncompleteReadError(EOFError):
-    partial: bytes
-    expected: int
-    def __init__(self, partial: bytes, expected: int) -> None: ...
+# For other extension modules only: nothing here is visible from Python.

@@ -20,6 +20,6 @@ def test_there_are_programs():
     assert list(programs())
 
 
-@pytest.mark.parametrize("code", programs())
+@pytest.mark.parametrize("code", list(programs()))
 def test_program_of_the_documentation(python, code):
     python("-W", "error", code=code)

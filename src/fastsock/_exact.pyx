@@ -4,31 +4,13 @@ Rule: nothing that was received is lost. Whatever ends the loop early leaves
 `filled` at what has arrived, and the method that called hands it on (`.partial`).
 """
 
+from fastsock._exceptions import IncompleteReadError
+
 from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
 from fastsock._errors cimport raise_timeout
 from fastsock._python cimport PyErr_CheckSignals
 from fastsock._transfer cimport receive
 from fastsock._wait cimport Budget, budget_of
-
-
-class IncompleteReadError(EOFError):
-    """The peer ended the connection before all bytes had arrived.
-
-    Attributes
-    ----------
-    partial : bytes
-        What had arrived.
-    expected : int
-        How many bytes were asked for.
-    """
-
-    def __init__(self, partial, expected):
-        super().__init__(f"{len(partial)} bytes read on a total of {expected} expected bytes")
-        self.partial = partial
-        self.expected = expected
-
-    def __reduce__(self):
-        return type(self), (self.partial, self.expected)
 
 
 cdef int raise_incomplete(object partial, Py_ssize_t expected) except -1:
