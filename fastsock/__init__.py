@@ -9,6 +9,8 @@ same object. What is new: `adopt`, `install`, `uninstall`, and constants of the
 kernel that the interpreter lacks.
 """
 
+__version__ = "0.1.0"
+
 try:
     from fastsock import _methods as _extension
 except ModuleNotFoundError as _error:
@@ -21,13 +23,10 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from fastsock import _connect, _constants, functions as _functions
-from fastsock._exceptions import IncompleteReadError
 from fastsock._file_class import SocketIO as _file_class
-from fastsock._install import install, uninstall
 from fastsock._socket_class import adopt, socket as _socket_class, stdlib_socket as _stdlib
 from fastsock._spin import set_default_spin
 from fastsock._stats import stats
-from fastsock._version import VERSION as __version__
 
 # Names of the kernel's that this interpreter lacks, then all of the interpreter's:
 # also those with an underscore, which http.client and others use.
@@ -47,3 +46,16 @@ socket.makefile = _functions.rebound(_stdlib.socket.makefile, globals())
 
 __all__ = [*_stdlib.__all__, *_extra, "IncompleteReadError", "adopt", "install",
            "set_default_spin", "stats", "uninstall"]
+
+# What few programs need, and none on its hot path, is imported when asked for.
+_LATER = {"IncompleteReadError": "_exceptions", "install": "_install",
+          "uninstall": "_install"}
+
+
+def __getattr__(name):
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+    value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value

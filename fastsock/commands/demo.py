@@ -24,12 +24,12 @@ def main(arguments):
         prog="python -m fastsock demo",
         description="Start an echo server and clients, first on the stdlib's sockets, then on "
                     "fastsock's, check that both moved the same bytes, and print both rates.")
-    parser.add_argument("--rounds", type=int, default=15, metavar="N",
-                        help="timed rounds of each workload (default: 15)")
-    parser.add_argument("--messages", type=int, default=2000, metavar="N",
-                        help="messages of 64 bytes a round (default: 2000)")
-    parser.add_argument("--mib", type=int, default=16, metavar="N",
-                        help="MiB a bulk round (default: 16)")
+    parser.add_argument("--rounds", type=int, default=41, metavar="N",
+                        help="timed rounds of each workload (default: 41)")
+    parser.add_argument("--messages", type=int, default=500, metavar="N",
+                        help="messages of 64 bytes a round (default: 500)")
+    parser.add_argument("--mib", type=int, default=8, metavar="N",
+                        help="MiB a bulk round (default: 8)")
     parser.add_argument("--serve", choices=["stdlib", "fastsock"], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:

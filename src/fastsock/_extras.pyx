@@ -2,7 +2,8 @@
 
 Rules: as of SocketMethods (_methods.pyx). Every one of them that is built on
 receiving or sending asks `overrides` first: on an ssl.SSLSocket, or any class
-with a recv or send of its own, it goes through those methods.
+with a recv or send of its own, it goes through those methods. Nothing that was
+received is lost: what ends a receive early carries `.partial`.
 
 Thread safety: as of recv() and send(); two threads that receive on one socket
 each get a part of what arrives.
@@ -16,17 +17,18 @@ from fastsock cimport _connection
 from fastsock._address cimport is_ours
 from fastsock._arguments cimport as_int, as_size
 from fastsock._buffers cimport borrow_writable, is_plain
-from fastsock._deadline cimport deadline_after, has_passed
-from fastsock._exact cimport fill, raise_incomplete
+from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
+from fastsock._errors cimport raise_timeout
 from fastsock._gather cimport send_all_of
 from fastsock._libc cimport SOCK_STREAM
 from fastsock._object cimport SocketHead
 from fastsock._python cimport (
-    BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
+    BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING, PyErr_CheckSignals,
 )
-from fastsock._scratch cimport STACK_SIZE
 from fastsock._self cimport class_of_sockets, head_of, overrides
 from fastsock._spin cimport set_spin
+from fastsock._transfer cimport STACK_SIZE, receive
+from fastsock._wait cimport Budget, budget_of
 
 
 cdef class ExtraMethods:
@@ -215,3 +217,32 @@ cdef int fill_any(object self, SocketHead *head, char *memory, Py_ssize_t size,
         if filled[0] < size and has_passed(deadline_ns):
             raise TimeoutError("timed out")
     return 0
+
+
+cdef int raise_incomplete(object partial, Py_ssize_t expected) except -1:
+    from fastsock._exceptions import IncompleteReadError
+    raise IncompleteReadError(partial, expected)
+
+
+cdef Py_ssize_t fill(SocketHead *sock, char *memory, Py_ssize_t size, bint is_plain_memory,
+                     Py_ssize_t *filled) except -1:
+    """Receive until `size` bytes are there or the peer has ended; returns how many.
+
+    `filled` says at any moment how many have arrived.
+    """
+    cdef Budget budget = budget_of(sock)
+    cdef Py_ssize_t count
+    filled[0] = 0
+    while filled[0] < size:
+        count = receive(sock, memory + filled[0], size - filled[0], 0, is_plain_memory, &budget)
+        if count == 0:
+            break
+        filled[0] += count
+        if filled[0] < size and budget.timeout_ns != 0:
+            PyErr_CheckSignals()
+            # The time runs from the first part on, also while there is always more.
+            if budget.deadline_ns == NO_DEADLINE:
+                budget.deadline_ns = deadline_after(budget.timeout_ns)
+            elif has_passed(budget.deadline_ns):
+                raise_timeout()
+    return filled[0]

@@ -16,10 +16,9 @@ from fastsock._libc cimport POLLOUT, iovec, msghdr
 from fastsock._operation cimport SEND, Operation
 from fastsock._platform cimport FASTSOCK_IOV_MAX
 from fastsock._python cimport PyErr_CheckSignals
-from fastsock._scratch cimport borrow_scratch, give_back_scratch
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport SENDMSG as NAME_SENDMSG
-from fastsock._transfer cimport traits_of, transmit
+from fastsock._transfer cimport borrow_scratch, give_back_scratch, traits_of, transmit
 from fastsock._vector cimport Vector
 from fastsock._wait cimport PLAIN, Budget, budget_of, call
 

@@ -6,6 +6,11 @@ from fastsock._wait cimport Budget
 cdef enum:
     # A call that keeps the GIL moves at most this: some 10 microseconds.
     MOST_UNDER_GIL = 65536
+    # Receives of at most this go through the C stack.
+    STACK_SIZE = 4096
+
+cdef char *borrow_scratch(size_t size) noexcept nogil
+cdef void give_back_scratch(size_t used) noexcept nogil
 
 cdef int traits_of(SocketHead *sock, int flags, Py_ssize_t size, bint is_plain_memory) noexcept
 cdef Py_ssize_t receive(SocketHead *sock, void *memory, Py_ssize_t size, int flags,

@@ -24,13 +24,16 @@ from fastsock._platform cimport FASTSOCK_DONTWAIT, FASTSOCK_SIMPLE_FLAGS
 from fastsock._python cimport (
     NewBytes, PyBytes_AS_STRING, PyErr_CheckSignals, PySys_Audit, _PyBytes_Resize,
 )
-from fastsock._scratch cimport (
-    FASTSOCK_LARGEST_SCRATCH, STACK_SIZE, borrow_scratch, give_back_scratch,
-)
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport RECV as NAME_RECV, RECVFROM as NAME_RECVFROM
 from fastsock._stats cimport SEND as NAME_SEND, SENDTO as NAME_SENDTO
 from fastsock._wait cimport MAY_KEEP_GIL, MAY_TRY_FIRST, PLAIN, budget_of, call
+
+# Only here, since what the header defines is static: others go through the two
+# functions that are declared in the .pxd.
+cdef extern from "_scratch.h" nogil:
+    char *fastsock_borrow_scratch(size_t size)
+    void fastsock_give_back_scratch(size_t used)
 
 cdef enum:
     IPPROTO_TCP = 6
@@ -95,6 +98,16 @@ cdef int traits_of(SocketHead *sock, int flags, Py_ssize_t size,
     if is_plain_memory and size <= MOST_UNDER_GIL:
         return MAY_TRY_FIRST | MAY_KEEP_GIL
     return MAY_TRY_FIRST
+
+
+cdef char *borrow_scratch(size_t size) noexcept nogil:
+    """This thread's memory, at least `size` bytes; NULL if it is lent, or too small."""
+    return fastsock_borrow_scratch(size)
+
+
+cdef void give_back_scratch(size_t used) noexcept nogil:
+    """End of use; `used` is how many bytes of it were written."""
+    fastsock_give_back_scratch(used)
 
 
 # -- receiving ------------------------------------------------------------------
@@ -169,6 +182,15 @@ cdef object recvfrom_into(SocketHead *sock, void *memory, Py_ssize_t size, int f
     return count, from_sockaddr(&address)
 
 
+cdef inline bint is_large(Py_ssize_t count, Py_ssize_t size) noexcept:
+    """Would a receive of `count` bytes have been cheaper into memory of `size`?
+
+    Up to the allocator's threshold for mapping memory (128 KiB), allocating costs
+    less than copying 16 KiB; above it, the room should have been half used.
+    """
+    return count >= size // 2 or (count >= 16384 and size <= 131072)
+
+
 cdef object new_bytes(SocketHead *sock, Py_ssize_t size, int flags, SocketAddress *address):
     """Receive into new bytes that are as large as what arrived.
 
@@ -193,7 +215,7 @@ cdef object new_bytes(SocketHead *sock, Py_ssize_t size, int flags, SocketAddres
     try:
         count = receive_either(sock, scratch, size, flags, address)
         if state != NULL:
-            learn(&state.fills_room, count >= size // 2)
+            learn(&state.fills_room, is_large(count, size))
         return PyBytes_FromStringAndSize(scratch, count)
     finally:
         give_back_scratch(count)
@@ -211,7 +233,7 @@ cdef object new_bytes_directly(SocketHead *sock, Py_ssize_t size, int flags,
         Py_DECREF(<object>received)
         raise
     if state != NULL:
-        learn(&state.fills_room, count >= size // 2)
+        learn(&state.fills_room, is_large(count, size))
     if count != size:
         _PyBytes_Resize(&received, count)
     result = <object>received

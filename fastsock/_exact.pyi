@@ -1,1 +1,0 @@
-# For other extension modules only: nothing here is visible from Python.
