@@ -16,15 +16,17 @@ def beside_a_computing_thread(pair):
     work = send_and_receive(pair)
 
     def measured(count):
-        ending = threading.Event()
+        began, ending = threading.Event(), threading.Event()
 
         def compute():
             number = 0
+            began.set()
             while not ending.is_set():
                 number += 1
 
         thread = threading.Thread(target=compute)
         thread.start()
+        began.wait()
         try:
             return work(count)
         finally:
@@ -61,10 +63,10 @@ def in_threads(module, threads):
 def rows():
     yield in_turn("send + recv beside one computing thread", {
         name: beside_a_computing_thread(unix_pair(module))
-        for name, module in IMPLEMENTATIONS.items()}, 40, rounds=9, asked=150)
+        for name, module in IMPLEMENTATIONS.items()}, 2000, rounds=3, asked=150)
     yield in_turn("8 threads, send + recv each on its own pair", {
         name: in_threads(module, 8) for name, module in IMPLEMENTATIONS.items()},
-        8000, rounds=15, asked=1.5)
+        80_000, rounds=9, asked=1.5)
 
 
 if __name__ == "__main__":

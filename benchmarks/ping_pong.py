@@ -14,11 +14,19 @@ def echo(sock):
         sock.sendall(data)
 
 
+def pin(processor):
+    """Stay on one of two processors: a partner on the same one is woken ten times as
+    fast, and which one it gets is the scheduler's luck."""
+    allowed = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {allowed[processor % len(allowed)]})
+
+
 def partner(pair):
     """A process that answers on the second socket; the first one, for us."""
     ours, theirs = pair
     if os.fork() == 0:
         ours.close()
+        pin(1)
         try:
             echo(theirs)
         finally:
@@ -34,11 +42,16 @@ def round_trips(pair, spin_us=0):
     sock = partner(pair)
 
     def measured(count):
-        started = time.perf_counter_ns()
-        for _ in range(count):
-            sock.sendall(MESSAGE)
-            sock.recv(64)
-        return time.perf_counter_ns() - started
+        allowed = os.sched_getaffinity(0)
+        pin(0)
+        try:
+            started = time.perf_counter_ns()
+            for _ in range(count):
+                sock.sendall(MESSAGE)
+                sock.recv(64)
+            return time.perf_counter_ns() - started
+        finally:
+            os.sched_setaffinity(0, allowed)
     return measured
 
 
