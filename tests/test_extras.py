@@ -135,6 +135,12 @@ def test_sendmsg_all_of_other_buffers(pair):
         a.sendmsg_all(["text"])
     with pytest.raises(TypeError, match="must be an iterable"):
         a.sendmsg_all(1)
+    # What is no buffer is refused before anything is sent.
+    with pytest.raises(TypeError):
+        a.sendmsg_all([b"abc"] * 100 + ["text"])
+    b.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        b.recv(1)
 
 
 def test_sendmsg_all_needs_a_stream(socket):
