@@ -46,13 +46,17 @@ def create_connection(address, timeout=_DEFAULT, source_address=None, *, all_err
     OSError
         Of the last address. TimeoutError when the deadline passed.
     """
-    if happy_eyeballs_delay is not None or deadline is not None:
-        from fastsock._race import connect_first
-        return connect_first(address, timeout, source_address, all_errors,
-                             happy_eyeballs_delay, deadline)
     names = _package()
     host, port = address
     exceptions = []
+    if happy_eyeballs_delay is not None or deadline is not None:
+        from fastsock._race import Race
+        race = Race(names, names.getdefaulttimeout() if timeout is _DEFAULT else timeout,
+                    source_address, happy_eyeballs_delay, deadline)
+        sock = race.run(lambda: resolve(names, host, port), exceptions)
+        if sock is None:
+            raise_from(exceptions, all_errors)
+        return sock
     for family, type, proto, _, destination in resolve(names, host, port):
         sock = None
         try:

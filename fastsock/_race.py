@@ -16,29 +16,9 @@ import select
 import threading
 import time
 
-from fastsock import _connect
 from fastsock._socket_class import stdlib_socket
 
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EINTR, errno.EAGAIN)
-
-
-def connect_first(address, timeout, source_address, all_errors, delay_s, deadline_s):
-    """Connect to the first address that answers: see fastsock.create_connection()."""
-    for name, seconds in (("happy_eyeballs_delay", delay_s), ("deadline", deadline_s)):
-        if seconds is not None and not seconds > 0:
-            raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
-    names = _connect._package()
-    default = names.getdefaulttimeout()
-    race = Race(names, default if timeout is _connect._DEFAULT else timeout, source_address,
-                delay_s, None if deadline_s is None else time.monotonic() + deadline_s)
-    try:
-        sock = race.run(in_turn(race.look_up(*address)))
-        if sock is None:
-            _connect.raise_from(race.errors, all_errors)
-        sock.settimeout(race.timeout_s)
-        return sock
-    finally:
-        race.close_all()
 
 
 def in_turn(found):
@@ -53,24 +33,40 @@ def in_turn(found):
 class Race:
     """The attempts of one call."""
 
-    def __init__(self, names, timeout_s, source_address, delay_s, deadline):
+    def __init__(self, names, timeout_s, source_address, delay_s, deadline_s):
+        for name, seconds in (("happy_eyeballs_delay", delay_s), ("deadline", deadline_s)):
+            if seconds is not None and not seconds > 0:
+                raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
         self.names = names
         self.timeout_s = timeout_s
         self.source_address = source_address
         self.delay_s = delay_s
-        self.deadline = deadline
+        self.deadline = None if deadline_s is None else time.monotonic() + deadline_s
         self.errors = []
         self.running = {}  # fd: (socket, when it is given up or None)
 
-    def look_up(self, host, port):
+    def run(self, resolve, errors):
+        """The first socket that is connected; None if all attempts ended in `errors`."""
+        self.errors = errors
+        try:
+            sock = self.first_of(in_turn(self.look_up(resolve)))
+            if sock is not None:
+                sock.settimeout(self.timeout_s)
+            return sock
+        finally:
+            for loser, _ in self.running.values():
+                loser.close()
+            self.running.clear()
+
+    def look_up(self, resolve):
         """The resolver's answer, waited for until the deadline."""
-        if self.deadline is None or _connect.number_of(host, port):
-            return _connect.resolve(self.names, host, port)
+        if self.deadline is None:
+            return resolve()
         answer = []
 
         def ask():
             try:
-                answer.append((_connect.resolve(self.names, host, port), None))
+                answer.append((resolve(), None))
             except BaseException as error:
                 answer.append((None, error))
 
@@ -85,8 +81,8 @@ class Race:
             raise error
         return found
 
-    def run(self, addresses):
-        """The first socket that is connected, or None and `errors`."""
+    def first_of(self, addresses):
+        """The first of the addresses that answers, or None."""
         waiting = list(addresses)
         next_start = time.monotonic()
         while waiting or self.running:
@@ -154,8 +150,3 @@ class Race:
                 del self.running[fd]
                 sock.close()
         return None
-
-    def close_all(self):
-        for sock, _ in self.running.values():
-            sock.close()
-        self.running.clear()
