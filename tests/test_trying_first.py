@@ -72,43 +72,55 @@ def test_waitall_waits_for_all_on_a_blocking_socket(socket, pair, timeout):
     assert result == [b"abcdef"]
 
 
+LOW_WATER = """
+import socket as stdlib, struct, sys, threading
+import fastsock, socket
+module, by, timeout = sys.argv[1:]
+socket = sys.modules[module]
+timeout = None if timeout == "None" else float(timeout)
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    def low_water(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT,
+                        6 if by == "int" else struct.pack("i", 6))
+    if by == "listener":
+        low_water(listener)
+    a = socket.create_connection(listener.getsockname())
+    b, _ = listener.accept()
+    original = b
+    if by == "dup before":
+        b = b.dup()
+    if by != "listener":
+        low_water(original)
+    if by == "fileno":
+        b = socket.socket(fileno=b.detach())
+    elif by == "dup after":
+        b = b.dup()
+    elif by == "adopt":
+        b = stdlib.socket(fileno=b.detach())
+        fastsock.adopt(b)
+    b.settimeout(timeout)
+    a.send(b"abc")
+    # However late the rest comes, recv() has to wait for it. Six bytes more: Linux
+    # wakes a blocked reader for as many, whatever it took before.
+    later = threading.Timer(0.05, a.send, [b"defghi"])
+    later.start()
+    assert b.recv(100) == b"abcdefghi"
+    later.join()
+    for sock in (a, b, original):
+        sock.close()
+"""
+
+
 @pytest.mark.parametrize("timeout", [None, TIMEOUT_S])
-@pytest.mark.parametrize("by", ["int", "bytes", "fileno", "dup"])
-def test_a_low_water_mark_holds(socket, listener, timeout, by):
-    """recv waits for SO_RCVLOWAT bytes, also where other objects set it."""
-    with socket.create_connection(listener.getsockname()) as a:
-        b, _ = listener.accept()
-        value = 6 if by == "int" else struct.pack("i", 6)
-        b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, value)
-        if by == "fileno":
-            b = socket.socket(fileno=b.detach())
-        elif by == "dup":
-            with b:
-                b = b.dup()
-        with b:
-            b.settimeout(timeout)
-            a.send(b"abc")
-            # However late the rest comes, recv() has to wait for it. Six bytes more:
-            # Linux wakes a blocked reader for as many, whatever it took before.
-            later = threading.Timer(0.05, a.send, [b"defghi"])
-            later.start()
-            assert b.recv(100) == b"abcdefghi"
-            later.join()
+@pytest.mark.parametrize("by", [
+    "int", "bytes", "fileno", "dup before", "dup after", "listener", "adopt"])
+@pytest.mark.parametrize("module", ["socket", "fastsock"])
+def test_a_low_water_mark_holds(python, module, by, timeout):
+    """recv waits for SO_RCVLOWAT bytes, whichever object and fd it was set on.
 
-
-def test_adopt_sees_a_low_water_mark():
-    import socket
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname())
-        server, _ = listener.accept()
-        with client, server:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 6)
-            fastsock.adopt(server)
-            client.send(b"abc")
-            later = threading.Timer(0.05, client.send, [b"defghi"])
-            later.start()
-            assert server.recv(100) == b"abcdefghi"
-            later.join()
+    In a process of its own: while the option is in use there, nothing is tried first.
+    """
+    python(module, by, timeout, code=LOW_WATER)
 
 
 def test_a_listener_times_out_though_a_dup_made_it_blocking(socket, listener):
@@ -212,3 +224,113 @@ def test_a_class_of_its_own_is_not_gone_around():
         b.sendall(b"line\n")
         with own.makefile("rb") as file:
             assert file.readline() == b"LINE\n"
+
+
+# -- found by review ----------------------------------------------------------------
+
+@pytest.mark.parametrize("bufsize", [1, 5000, 100_000])
+@pytest.mark.parametrize("way", ["recv", "recvfrom", "recvmsg"])
+def test_the_length_of_a_longer_datagram(socket, way, bufsize):
+    """MSG_TRUNC: the result is as long as the datagram, and no memory is read beyond."""
+    a, b = socket.socketpair(type=socket.SOCK_DGRAM)
+    with a, b:
+        data = os.urandom(150_000)
+        a.send(data)
+        if way == "recvmsg":
+            received = b.recvmsg(bufsize, 0, socket.MSG_TRUNC)[0]
+            assert received == data[:bufsize]
+            return
+        received = getattr(b, way)(bufsize, socket.MSG_TRUNC)
+        received = received if way == "recv" else received[0]
+        assert len(received) == len(data)
+        assert received[:bufsize] == data[:bufsize]
+
+
+@pytest.mark.parametrize("way", ["sendto", "sendmsg"])
+def test_a_timeout_where_poll_always_says_ready(socket, tmp_path, way):
+    """An unconnected AF_UNIX datagram socket, whose receiver's queue is full."""
+    path = str(tmp_path / "receiver")
+    with (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver,
+          socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender):
+        receiver.bind(path)
+        sender.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            for _ in range(100_000):
+                if way == "sendto":
+                    sender.sendto(b"x", path)
+                else:
+                    sender.sendmsg([b"x"], [], 0, path)
+
+
+def test_control_messages_that_are_made_when_asked_for(socket, pair):
+    class Item:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            if index > 2:
+                raise IndexError
+            return (socket.SOL_SOCKET, socket.SCM_RIGHTS, bytes(struct.pack("i", 0)))[index]
+
+    a, b = pair
+    a.sendmsg([b"x"], [Item()])
+    data, messages, _, _ = b.recvmsg(10, socket.CMSG_SPACE(4))
+    assert data == b"x" and [kind for _, kind, _ in messages] == [socket.SCM_RIGHTS]
+    os.close(struct.unpack("i", messages[0][2])[0])
+
+
+def test_a_class_with_only_one_way_of_its_own():
+    class Shouting(fastsock.socket):
+        def recv(self, bufsize, flags=0):
+            return super().recv(bufsize, flags).upper()
+
+        def send(self, data, flags=0):
+            return super().send(bytes(data).upper(), flags)
+
+    a, b = fastsock.socketpair()
+    with Shouting(fileno=a.detach()) as own, b:
+        b.sendall(b"abcdef")
+        assert own.recv_exactly(3) == b"ABC"
+        buffer = bytearray(3)
+        assert own.recv_exactly_into(buffer) == 3 and buffer == b"DEF"
+        own.sendmsg_all([b"abc", b"def"])
+        assert b.recv(100) == b"ABCDEF"
+
+
+def test_an_exception_that_takes_no_attribute(socket, pair):
+    """What a signal handler raises comes out of sendall() as it is."""
+    class Own(Exception):
+        def __setattr__(self, name, value):
+            raise RuntimeError("no attributes")
+
+    def handler(signum, frame):
+        raise Own
+
+    a, _ = pair
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Own):
+            a.sendall(b"x" * (1 << 24))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_signal_while_spinning():
+    a, b = fastsock.socketpair()
+    with a, b:
+        a.set_spin(1_000_000)
+
+        def handler(signum, frame):
+            b.send(b"sent by the handler")
+
+        before = signal.signal(signal.SIGALRM, handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            fastsock.stats(reset=True)
+            assert a.recv(100) == b"sent by the handler"
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert fastsock.stats()["spins_won"] == 1

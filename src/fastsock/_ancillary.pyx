@@ -71,15 +71,18 @@ cdef object _items(object messages):
 cdef tuple _parse(object item):
     """(level, type, data as bytes) of one control message."""
     cdef BufferView view
+    cdef tuple parts
     cdef bytes data
     if isinstance(item, bytes) or not PySequence_Check(item):
         raise TypeError("[sendmsg() ancillary data items] must be 3-item sequence, "
                         f"not {type(item).__name__}")
-    if len(item) != 3:
+    # A tuple of our own: another sequence may make its items anew, or lose them.
+    parts = tuple(item)
+    if len(parts) != 3:
         raise TypeError("[sendmsg() ancillary data items] must be sequence of length 3, "
-                        f"not {len(item)}")
-    level, kind = as_int(item[0]), as_int(item[1])
-    borrow_readable(item[2], &view)
+                        f"not {len(parts)}")
+    level, kind = as_int(parts[0]), as_int(parts[1])
+    borrow_readable(parts[2], &view)
     try:
         data = PyBytes_FromStringAndSize(<char *>view.buf, view.len)
     finally:

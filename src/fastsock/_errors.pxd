@@ -14,6 +14,15 @@ cdef inline int raise_errno(int error) except -1:
     return -1
 
 
+cdef inline int attach(object error, str name, object value) except -1:
+    """Say more on an exception; one whose class refuses stays as it is."""
+    try:
+        setattr(error, name, value)
+    except Exception:
+        pass
+    return 0
+
+
 cdef inline int raise_timeout() except -1:
     """Raise the TimeoutError that the stdlib raises, with its text."""
     raise TimeoutError("timed out")

@@ -3,7 +3,8 @@
 Rules: as of SocketMethods (_methods.pyx). Every one of them that is built on
 receiving or sending asks `overrides` first: on an ssl.SSLSocket, or any class
 with a recv or send of its own, it goes through those methods. Nothing that was
-received is lost: what ends a receive early carries `.partial`.
+received is lost: what ends a receive early carries `.partial`. The socket's timeout
+bounds the whole call; through methods of another class it bounds each of those.
 
 Thread safety: as of recv() and send(); two threads that receive on one socket
 each get a part of what arrives.
@@ -18,7 +19,7 @@ from fastsock._address cimport is_ours
 from fastsock._arguments cimport as_int, as_size
 from fastsock._buffers cimport borrow_writable, is_plain
 from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
-from fastsock._errors cimport raise_timeout
+from fastsock._errors cimport attach, raise_timeout
 from fastsock._gather cimport send_all_of
 from fastsock._libc cimport SOCK_STREAM
 from fastsock._object cimport SocketHead
@@ -51,7 +52,8 @@ cdef class ExtraMethods:
         fastsock.IncompleteReadError
             The peer ended the connection before; `.partial` is what had arrived.
         TimeoutError, BlockingIOError, OSError
-            With `.partial`. The socket's timeout bounds the whole call.
+            With `.partial`. The socket's timeout bounds the whole call (each receive
+            of a class that has its own).
         """
         cdef SocketHead *head = head_of(self)
         cdef char[STACK_SIZE] stack
@@ -64,7 +66,7 @@ cdef class ExtraMethods:
         try:
             fill(head, stack, wanted, True, &filled)
         except BaseException as error:
-            error.partial = PyBytes_FromStringAndSize(stack, filled)
+            attach(error, "partial", PyBytes_FromStringAndSize(stack, filled))
             raise
         if filled < wanted:
             raise_incomplete(PyBytes_FromStringAndSize(stack, filled), wanted)
@@ -92,7 +94,8 @@ cdef class ExtraMethods:
                 fill_any(self, head, <char *>view.buf, view.len, is_plain(&view), buffer,
                          &filled)
             except BaseException as error:
-                error.partial = PyBytes_FromStringAndSize(<char *>view.buf, filled)
+                attach(error, "partial",
+                       PyBytes_FromStringAndSize(<char *>view.buf, filled))
                 raise
             if filled < view.len:
                 raise_incomplete(
@@ -117,7 +120,7 @@ cdef class ExtraMethods:
             On a socket that is no stream, where the parts would be messages.
         TimeoutError, BlockingIOError, OSError
             With `.bytes_sent`: how many bytes the kernel had taken. The socket's
-            timeout bounds the whole call.
+            timeout bounds the whole call (each send of a class that has its own).
         """
         cdef SocketHead *head = head_of(self)
         cdef Py_ssize_t total = 0
@@ -129,9 +132,9 @@ cdef class ExtraMethods:
             return
         for buffer in buffers:
             try:
-                self.sendall(buffer, flags) if flags else self.sendall(buffer)
+                send_by_methods(self, buffer, flags)
             except BaseException as error:
-                error.bytes_sent = total + getattr(error, "bytes_sent", 0)
+                attach(error, "bytes_sent", total + getattr(error, "bytes_sent", 0))
                 raise
             total += memoryview(buffer).nbytes
 
@@ -176,6 +179,18 @@ cdef class ExtraMethods:
         set_spin(head_of(self), microseconds)
 
 
+cdef int send_by_methods(object self, object buffer, object flags) except -1:
+    """Send all of one buffer by the class's own sendall(), or else its own send()."""
+    given = (flags,) if flags else ()
+    if type(self).sendall is not class_of_sockets().sendall:
+        self.sendall(buffer, *given)
+        return 0
+    left = memoryview(buffer).cast("B")
+    while len(left):
+        left = left[self.send(left, *given):]
+    return 0
+
+
 cdef object recv_exactly_large(object self, SocketHead *head, Py_ssize_t wanted):
     """recv_exactly() into the result itself."""
     cdef PyObject *result = NewBytes(NULL, wanted)
@@ -186,8 +201,9 @@ cdef object recv_exactly_large(object self, SocketHead *head, Py_ssize_t wanted)
             buffer = bytearray(wanted) if overrides(self) else None
             fill_any(self, head, PyBytes_AS_STRING(result), wanted, True, buffer, &filled)
         except BaseException as error:
-            error.partial = (bytes(memoryview(buffer)[:filled]) if buffer is not None
-                             else PyBytes_FromStringAndSize(PyBytes_AS_STRING(result), filled))
+            attach(error, "partial",
+                   bytes(memoryview(buffer)[:filled]) if buffer is not None
+                   else PyBytes_FromStringAndSize(PyBytes_AS_STRING(result), filled))
             raise
         if buffer is not None:
             if filled < wanted:
@@ -208,9 +224,15 @@ cdef int fill_any(object self, SocketHead *head, char *memory, Py_ssize_t size,
         fill(head, memory, size, is_plain_memory, filled)
         return 0
     cdef object room = memoryview(buffer).cast("B")
+    has_own_recv_into = type(self).recv_into is not class_of_sockets().recv_into
     deadline_ns = deadline_after(head.timeout_ns)
     while filled[0] < size:
-        count = self.recv_into(room[filled[0]:])
+        if has_own_recv_into:
+            count = self.recv_into(room[filled[0]:])
+        else:
+            data = self.recv(size - filled[0])
+            count = len(data)
+            room[filled[0]:filled[0] + <Py_ssize_t>count] = data
         if count == 0:
             break
         filled[0] += <Py_ssize_t>count

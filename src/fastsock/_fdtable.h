@@ -21,8 +21,7 @@ enum {
 
 /* Bits of `flags`. */
 enum {
-    FASTSOCK_FD_HAS_LOWAT = 1, /* SO_RCVLOWAT was set: a receive may not try first */
-    FASTSOCK_FD_HAS_ULP = 2,   /* TCP_ULP was set (kTLS): a call may take long */
+    FASTSOCK_FD_HAS_ULP = 1, /* TCP_ULP was set (kTLS): a call may take long */
 };
 
 typedef struct {
@@ -88,6 +87,12 @@ static inline void fastsock_leave(FdState *state)
         state->in_flight--;
 #endif
     }
+}
+
+/* The fd that an object owns now, read without the GIL while others may change it. */
+static inline int fastsock_owned_fd(const int *fd)
+{
+    return __atomic_load_n(fd, __ATOMIC_RELAXED);
 }
 
 /* May a call that can't block keep the GIL? There is none to keep without one. */

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 cdef extern from "_fdtable.h" nogil:
     const bint FASTSOCK_HAS_GIL
-    const int FASTSOCK_FD_HAS_LOWAT, FASTSOCK_FD_HAS_ULP
+    const int FASTSOCK_FD_HAS_ULP
 
     ctypedef struct FastsockSpin:
         const void *owner
@@ -20,10 +20,16 @@ cdef extern from "_fdtable.h" nogil:
         FastsockSpin *spin
 
     FdState *fastsock_fd_state(FdState **chunks, int fd)
+    int fastsock_owned_fd(const int *fd)
     void fastsock_enter(FdState *state)
     void fastsock_leave(FdState *state)
 
 cdef FdState **chunks
+
+# Somebody set SO_RCVLOWAT, so that a receive must wait for more than a byte. The
+# option is the open file's, which dup() and accept() hand on to other fds: while it
+# is in use, no receive of the process is tried before it may wait.
+cdef bint lowat_in_use
 
 cdef void forget(int fd) noexcept
 

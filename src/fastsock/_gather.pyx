@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 cimport fastsock._libc as libc
 from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
-from fastsock._errors cimport raise_timeout
+from fastsock._errors cimport attach, raise_timeout
 from fastsock._libc cimport POLLOUT, iovec, msghdr
 from fastsock._operation cimport SEND, Operation
 from fastsock._platform cimport FASTSOCK_IOV_MAX
@@ -71,7 +71,7 @@ cdef int send_all_of(SocketHead *sock, object buffers, int flags) except -1:
             position = advance(vector, position, sent)
             check_progress(&budget, position >= vector.count)
     except BaseException as error:
-        error.bytes_sent = total
+        attach(error, "bytes_sent", total)
         raise
 
 

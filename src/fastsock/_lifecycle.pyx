@@ -16,7 +16,8 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 cimport fastsock._libc as libc
 from fastsock._errors cimport raise_errno
-from fastsock._fdtable cimport FASTSOCK_FD_HAS_LOWAT, FdState, forget, state_of
+from fastsock cimport _fdtable
+from fastsock._fdtable cimport forget
 from fastsock._libc cimport ECONNRESET, SO_RCVLOWAT, SOL_SOCKET
 from fastsock._object cimport complete, new_socket
 from fastsock._platform cimport (
@@ -85,14 +86,12 @@ cdef object adopt_fd(object cls, int fd, int family, int type, int proto):
 cdef int meet(SocketHead *sock) except -1:
     """A socket whose fd others made and may have set up: what is known of the fd
     number is void, and whether it has a low-water mark is asked of the kernel."""
-    cdef FdState *state
     cdef int low_water = 0
     cdef libc.socklen_t size = sizeof(low_water)
     forget(sock.fd)
-    state = state_of(sock.fd)
-    if state != NULL and libc.getsockopt(
+    if libc.getsockopt(
             sock.fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, &size) == 0 and low_water > 1:
-        state.flags |= FASTSOCK_FD_HAS_LOWAT
+        _fdtable.lowat_in_use = True
     return 0
 
 

@@ -5,6 +5,7 @@ lives as long as one call; if Python can't be told of what arrived, descriptors
 that came along are closed.
 """
 
+from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
@@ -82,7 +83,9 @@ cdef tuple receive(SocketHead *sock, iovec *parts, size_t count, Py_ssize_t cont
         try:
             ancillary = unpack(&message.header)
             if data != NULL:
-                _PyBytes_Resize(data, received)
+                # With MSG_TRUNC `received` may be above the room: that is all there is.
+                if received < PyBytes_GET_SIZE(<object>data[0]):
+                    _PyBytes_Resize(data, received)
                 first = <object>data[0]
             else:
                 first = received

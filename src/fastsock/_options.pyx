@@ -10,7 +10,8 @@ cimport fastsock._libc as libc
 from fastsock._arguments cimport as_int
 from fastsock._buffers cimport borrow_readable
 from fastsock._errors cimport raise_errno
-from fastsock._fdtable cimport FASTSOCK_FD_HAS_LOWAT, FASTSOCK_FD_HAS_ULP, FdState, state_of
+from fastsock cimport _fdtable
+from fastsock._fdtable cimport FASTSOCK_FD_HAS_ULP, FdState, state_of
 from fastsock._libc cimport SO_RCVLOWAT, SOL_SOCKET, getsockopt, setsockopt, socklen_t
 from fastsock._platform cimport FASTSOCK_TCP_ULP
 from fastsock._python cimport (
@@ -75,13 +76,13 @@ cdef int set_option(SocketHead *sock, int level, int name, object value) except 
 
 cdef void note(int fd, int level, int name) noexcept:
     """Remember the options that decide whether a call may be tried first."""
-    cdef FdState *state = state_of(fd)
-    if state == NULL:
-        return
+    cdef FdState *state
     if level == SOL_SOCKET and name == SO_RCVLOWAT:
-        state.flags |= FASTSOCK_FD_HAS_LOWAT
+        _fdtable.lowat_in_use = True
     elif level == IPPROTO_TCP and name == FASTSOCK_TCP_ULP:
-        state.flags |= FASTSOCK_FD_HAS_ULP
+        state = state_of(fd)
+        if state != NULL:
+            state.flags |= FASTSOCK_FD_HAS_ULP
 
 
 cdef int set_option_null(SocketHead *sock, int level, int name, unsigned int size) except -1:

@@ -16,7 +16,8 @@
 enum {
     FASTSOCK_SMALLEST_SCRATCH = 64 * 1024,
     FASTSOCK_KEPT_SCRATCH = 256 * 1024,
-    FASTSOCK_LARGEST_SCRATCH = 16 * 1024 * 1024,
+    /* What is received here still needs a result: a copy of more might not fit. */
+    FASTSOCK_LARGEST_SCRATCH = 1024 * 1024,
 };
 
 typedef struct {

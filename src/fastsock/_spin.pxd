@@ -6,8 +6,8 @@ from fastsock._fdtable cimport FdState
 from fastsock._object cimport SocketHead
 from fastsock._operation cimport Operation
 
-cdef bint spin(SocketHead *sock, int fd, FdState *state, const Operation *operation,
-               void *arguments, int64_t deadline_ns, Py_ssize_t *result,
-               int *error) noexcept
+cdef int spin(SocketHead *sock, int fd, FdState *state, const Operation *operation,
+              void *arguments, int64_t deadline_ns, Py_ssize_t *result,
+              int *error) except -1
 cdef int set_spin(SocketHead *sock, object microseconds) except -1
 cdef int apply_default_spin(SocketHead *sock) except -1

@@ -19,9 +19,12 @@ from libc.stdlib cimport calloc
 cimport fastsock._libc as libc
 from fastsock._arguments cimport as_size
 from fastsock._deadline cimport NO_DEADLINE, monotonic_ns
-from fastsock._fdtable cimport FastsockSpin, fastsock_enter, fastsock_leave, state_of
-from fastsock._libc cimport EAGAIN, EWOULDBLOCK, SOL_SOCKET, setsockopt
+from fastsock._fdtable cimport (
+    FastsockSpin, fastsock_enter, fastsock_leave, fastsock_owned_fd, state_of,
+)
+from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, SOL_SOCKET, setsockopt
 from fastsock._platform cimport FASTSOCK_DONTWAIT, FASTSOCK_SO_BUSY_POLL
+from fastsock._python cimport PyErr_CheckSignals
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 
 cdef enum:
@@ -30,47 +33,68 @@ cdef enum:
     # After so many failures in a row, spin only at every so many waits.
     FAILURES_TO_SUSPEND = 8
     WAITS_A_PROBE = 64
+    # Signal handlers run at least so often.
+    SLICE_NS = 2000000
 
 
-cdef bint spin(SocketHead *sock, int fd, FdState *state, const Operation *operation,
-               void *arguments, int64_t deadline_ns, Py_ssize_t *result,
-               int *error) noexcept:
+cdef int spin(SocketHead *sock, int fd, FdState *state, const Operation *operation,
+              void *arguments, int64_t deadline_ns, Py_ssize_t *result,
+              int *error) except -1:
     """Try the call until it does not say EAGAIN, for as long as the socket asked.
 
-    Returns False if it did all the time, or this socket does not spin now; else
-    True, with what the call returned.
+    Returns 0 if it did all the time, or this socket does not spin now, or has lost
+    the fd; else 1, with what the call returned. Raises what a signal handler raises.
     """
     cdef FastsockSpin *asked = state.spin
-    cdef int64_t end_ns, calls = 0
+    cdef int64_t now_ns, end_ns, slice_end_ns
     if asked.owner != <const void *>sock or asked.spin_us == 0:
-        return False
+        return 0
     if asked.failures >= FAILURES_TO_SUSPEND:
         asked.skipped += 1
         if asked.skipped < WAITS_A_PROBE:
-            return False
+            return 0
         asked.skipped = 0
-    end_ns = monotonic_ns() + <int64_t>asked.spin_us * 1000
+    now_ns = monotonic_ns()
+    end_ns = now_ns + <int64_t>asked.spin_us * 1000
     if deadline_ns != NO_DEADLINE:
         end_ns = min(end_ns, deadline_ns)
+    while True:
+        # In slices: a signal that comes while we spin interrupts nothing.
+        slice_end_ns = min(end_ns, now_ns + SLICE_NS)
+        if try_until(sock, fd, state, operation, arguments, slice_end_ns, result, error):
+            asked.failures = 0
+            FASTSOCK_COUNT(counters.spins_won, 1)
+            return 1
+        PyErr_CheckSignals()
+        now_ns = monotonic_ns()
+        if now_ns >= end_ns or sock.fd != fd:
+            break
+    if asked.failures < FAILURES_TO_SUSPEND:
+        asked.failures += 1
+    return 0
+
+
+cdef bint try_until(SocketHead *sock, int fd, FdState *state, const Operation *operation,
+                    void *arguments, int64_t end_ns, Py_ssize_t *result,
+                    int *error) noexcept:
+    """Try again and again until `end_ns`; was there an answer other than "not yet"?"""
+    cdef int64_t calls = 0
+    cdef bint has_answer = False
     fastsock_enter(state)
     with nogil:
-        while True:
+        # Another thread may close the socket, and the number be another's by then.
+        while fastsock_owned_fd(<const int *>&sock.fd) == fd:
             result[0] = operation.run(fd, arguments, FASTSOCK_DONTWAIT)
             error[0] = libc.errno
             calls += 1
-            if result[0] >= 0 or error[0] not in (EAGAIN, EWOULDBLOCK):
+            if result[0] >= 0 or error[0] not in (EAGAIN, EWOULDBLOCK, EINTR):
+                has_answer = True
                 break
             if monotonic_ns() >= end_ns:
                 break
     fastsock_leave(state)
     FASTSOCK_COUNT(counters.system_calls[operation.name], calls)
-    if result[0] < 0 and error[0] in (EAGAIN, EWOULDBLOCK):
-        if asked.failures < FAILURES_TO_SUSPEND:
-            asked.failures += 1
-        return False
-    asked.failures = 0
-    FASTSOCK_COUNT(counters.spins_won, 1)
-    return True
+    return has_answer
 
 
 cdef Py_ssize_t default_spin_us = 0

@@ -14,10 +14,10 @@ from cpython.ref cimport Py_DECREF
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
 from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
-from fastsock._errors cimport raise_timeout
+from fastsock._errors cimport attach, raise_timeout
 from fastsock._fdtable cimport FdState, fastsock_enter, fastsock_leave, learn, state_of
 from fastsock._libc cimport (
-    AF_INET, AF_INET6, AF_UNIX, POLLIN, POLLOUT, SOCK_DGRAM, SOCK_STREAM, sockaddr,
+    AF_INET, AF_INET6, AF_UNIX, MSG_TRUNC, POLLIN, POLLOUT, SOCK_DGRAM, SOCK_STREAM, sockaddr,
 )
 from fastsock._operation cimport RECEIVE, SEND, Operation
 from fastsock._platform cimport FASTSOCK_DONTWAIT, FASTSOCK_SIMPLE_FLAGS
@@ -202,6 +202,9 @@ cdef object new_bytes(SocketHead *sock, Py_ssize_t size, int flags, SocketAddres
     cdef FdState *state
     cdef char *scratch
     cdef Py_ssize_t count = 0
+    if flags & MSG_TRUNC:
+        # The kernel then returns a datagram's length, which may be above `size`.
+        return new_bytes_directly(sock, size, flags, address)
     if size <= STACK_SIZE:
         count = receive_either(sock, stack, size, flags, address)
         return PyBytes_FromStringAndSize(stack, count)
@@ -306,7 +309,7 @@ cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flag
             elif has_passed(budget.deadline_ns):
                 raise_timeout()
     except BaseException as error:
-        error.bytes_sent = total
+        attach(error, "bytes_sent", total)
         raise
 
 

@@ -30,8 +30,8 @@ from fastsock._deadline cimport (
 )
 from fastsock._errors cimport raise_errno, raise_timeout
 from fastsock._fdtable cimport (
-    FASTSOCK_FD_HAS_LOWAT, FASTSOCK_FD_HAS_ULP, FASTSOCK_HAS_GIL, FdState, fastsock_enter,
-    fastsock_leave, learn, state_of,
+    FASTSOCK_FD_HAS_ULP, FASTSOCK_HAS_GIL, FdState, fastsock_enter, fastsock_leave, learn,
+    lowat_in_use, state_of,
 )
 from fastsock._libc cimport EAGAIN, EBADF, EINTR, EWOULDBLOCK, poll, pollfd
 from fastsock._operation cimport RECEIVE, Operation
@@ -122,10 +122,10 @@ cdef Py_ssize_t call(SocketHead *sock, const Operation *operation, void *argumen
     cdef int error
     FASTSOCK_COUNT(counters.calls, 1)
     if state != NULL and state.flags:
-        if operation.direction == RECEIVE and state.flags & FASTSOCK_FD_HAS_LOWAT:
-            traits &= ~MAY_TRY_FIRST
         if state.flags & FASTSOCK_FD_HAS_ULP:
             traits &= ~MAY_KEEP_GIL
+    if lowat_in_use and operation.direction == RECEIVE:
+        traits &= ~MAY_TRY_FIRST
     if traits & MAY_TRY_FIRST and (
             budget.timeout_ns == 0
             or state == NULL or state.reluctance[operation.direction] < 2):
@@ -171,7 +171,6 @@ cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
                 if result >= 0:
                     return result
                 return raise_errno(error)
-            PyErr_CheckSignals()  # one that came while we spun interrupts nothing
             check_owner(sock, fd)
         began_ns = monotonic_ns()
         if has_timeout:
@@ -193,3 +192,9 @@ cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
             PyErr_CheckSignals()
         elif not has_timeout or error not in (EAGAIN, EWOULDBLOCK):
             return raise_errno(error)
+        else:
+            # poll(2) said ready, and may say so for ever: an unconnected AF_UNIX
+            # datagram socket is writable while its receiver's queue is full.
+            PyErr_CheckSignals()
+            if has_passed(budget.deadline_ns):
+                raise_timeout()
