@@ -1,0 +1,73 @@
+"""Lines of docs/differences.md that no other test file is about: what differs, on purpose."""
+
+import fcntl
+import os
+import sys
+
+import pytest
+
+import fastsock
+
+
+@pytest.fixture
+def socket():
+    return fastsock
+
+
+def clear_nonblocking(sock):
+    flags = fcntl.fcntl(sock, fcntl.F_GETFL)
+    fcntl.fcntl(sock, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
+
+
+def test_a_non_blocking_socket_whose_file_was_made_blocking(pair):
+    a, _ = pair
+    a.settimeout(0)
+    clear_nonblocking(a)
+    with pytest.raises(BlockingIOError):
+        a.recv(1)
+
+
+def test_from_one_timeout_to_another_the_file_stays_as_it_is(pair):
+    a, _ = pair
+    a.settimeout(1)
+    clear_nonblocking(a)
+    a.settimeout(2)
+    assert not fcntl.fcntl(a, fcntl.F_GETFL) & os.O_NONBLOCK
+    assert a.gettimeout() == 2
+
+
+def test_large_options(socket, pair):
+    a, _ = pair
+    assert a.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 5000)[:4] == a.getsockopt(
+        socket.SOL_SOCKET, socket.SO_RCVBUF, 4)
+
+
+def test_the_import_opens_sockets_to_prove_what_it_reads(python):
+    shown = python(code="""
+import sys, socket
+count = 0
+def hook(event, arguments):
+    global count
+    count += event == "socket.__new__"
+sys.addaudithook(hook)
+import fastsock
+print(count)
+""").stdout
+    assert 1 <= int(shown) <= 3
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="CPython's subinterpreters")
+def test_a_subinterpreter_is_refused(python):
+    pytest.importorskip("_testcapi")
+    result = python(code="""
+import fastsock
+import _testcapi
+status = _testcapi.run_in_subinterp('''
+try:
+    import fastsock
+except ImportError as error:
+    print("refused:", error)
+''')
+assert status == 0
+""")
+    assert result.stdout.startswith("refused: ")
