@@ -15,7 +15,8 @@ if sys.implementation.name != "cpython":
     sys.exit(f"fastsock reads CPython's socket objects: {sys.implementation.name} "
              "is not supported.")
 
-from Cython.Build import cythonize  # noqa: E402 (after the checks that need no Cython)
+# After the checks, which need none of these.
+from Cython.Build import cythonize  # noqa: E402
 from setuptools import Extension, setup  # noqa: E402
 from setuptools.command.build_ext import build_ext  # noqa: E402
 

@@ -1,5 +1,8 @@
-"""What several subjects need: the two implementations, and connected sockets."""
+"""What several subjects need: the two implementations, connected sockets, and a
+partner on the other processor."""
 
+import functools
+import os
 import socket as stdlib
 
 import fastsock
@@ -22,3 +25,38 @@ def tcp_pair(socket, timeout=None):
         sock.setsockopt(stdlib.IPPROTO_TCP, stdlib.TCP_NODELAY, 1)
         sock.settimeout(timeout)
     return client, server
+
+
+def pin(processor):
+    """Stay on one of two processors: a partner on the same one is woken ten times as
+    fast, and which one it gets is the scheduler's luck."""
+    allowed = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {allowed[processor % len(allowed)]})
+
+
+def on_processor(processor, measured):
+    """The variant, on that processor while it runs."""
+    @functools.wraps(measured)
+    def pinned(count):
+        allowed = os.sched_getaffinity(0)
+        pin(processor)
+        try:
+            return measured(count)
+        finally:
+            os.sched_setaffinity(0, allowed)
+    return pinned
+
+
+def partner(pair, work):
+    """A process on the other processor that does `work` on the second socket, until the
+    first one, which is returned, is closed."""
+    ours, theirs = pair
+    if os.fork() == 0:
+        ours.close()
+        pin(1)
+        try:
+            work(theirs)
+        finally:
+            os._exit(0)
+    theirs.close()
+    return ours

@@ -8,7 +8,7 @@ import threading
 import time
 
 from benchmarks.calls import MESSAGE, send_and_receive
-from benchmarks.common import IMPLEMENTATIONS, unix_pair
+from benchmarks.common import IMPLEMENTATIONS, partner, tcp_pair, unix_pair
 from benchmarks.measure import header, in_turn
 
 
@@ -16,12 +16,12 @@ def beside_a_computing_thread(pair):
     work = send_and_receive(pair)
 
     def measured(count):
-        began, ending = threading.Event(), threading.Event()
+        began, ended = threading.Event(), False
 
         def compute():
             number = 0
             began.set()
-            while not ending.is_set():
+            while not ended:  # a variable: a call would be a chance to change threads
                 number += 1
 
         thread = threading.Thread(target=compute)
@@ -30,7 +30,7 @@ def beside_a_computing_thread(pair):
         try:
             return work(count)
         finally:
-            ending.set()
+            ended = True
             thread.join()
     return measured
 
@@ -60,13 +60,61 @@ def in_threads(module, threads):
     return measured
 
 
+def longest_wait_beside_full_duplex(module):
+    """A thread sends 64 KiB at a time on one socket, another receives 64 bytes at a time
+    on the same; how long is a third one, that counts, kept from the GIL at the worst?"""
+    def both_ways(sock):
+        def drain():
+            target = bytearray(1 << 20)
+            while sock.recv_into(target):
+                pass
+
+        threading.Thread(target=drain, daemon=True).start()
+        try:
+            while True:
+                sock.sendall(MESSAGE)
+        except OSError:
+            pass
+
+    sock = partner(tcp_pair(module), both_ways)
+    block = bytes(65536)
+
+    def measured(count):
+        ended = False
+
+        def send():
+            while not ended:
+                sock.sendall(block)
+
+        def receive():
+            while not ended:
+                sock.recv(64)
+
+        threads = [threading.Thread(target=work) for work in (send, receive)]
+        for thread in threads:
+            thread.start()
+        longest_ns, then_ns = 0, time.perf_counter_ns()
+        for _ in range(count):
+            now_ns = time.perf_counter_ns()
+            longest_ns = max(longest_ns, now_ns - then_ns)
+            then_ns = now_ns
+        ended = True
+        for thread in threads:
+            thread.join()
+        return longest_ns * count
+    return measured
+
+
 def rows():
     yield in_turn("send + recv beside one computing thread", {
         name: beside_a_computing_thread(unix_pair(module))
-        for name, module in IMPLEMENTATIONS.items()}, 2000, rounds=3, asked=150)
+        for name, module in IMPLEMENTATIONS.items()}, 5000, rounds=5, asked=150)
     yield in_turn("8 threads, send + recv each on its own pair", {
         name: in_threads(module, 8) for name, module in IMPLEMENTATIONS.items()},
-        80_000, rounds=9, asked=1.5)
+        40_000, rounds=31, asked=1.5)
+    yield in_turn("longest wait of a third thread beside full duplex", {
+        name: longest_wait_beside_full_duplex(module)
+        for name, module in IMPLEMENTATIONS.items()}, 100_000, rounds=21, asked=1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """makefile, recv_exactly, sendmsg_all and bulk transfers:
 python -m benchmarks.files_and_buffers"""
 
-import threading
+import socket as stdlib_socket
 import time
 
-from benchmarks.common import IMPLEMENTATIONS, tcp_pair, unix_pair
+from benchmarks.common import IMPLEMENTATIONS, on_processor, partner, tcp_pair, unix_pair
 from benchmarks.measure import header, in_turn, timed, with_c
 
 
@@ -47,46 +47,57 @@ def frames(module, exactly):
     return measured
 
 
-def gathered(module, buffers, send):
+def gathered_at_once(module, buffers, send):
+    """What fits into the socket's buffer: only the sending is timed."""
     a, b = unix_pair(module)
-    size = sum(map(len, buffers))
-
-    def drain(count):
-        target = bytearray(size)
-        for _ in range(count):
-            left = size
-            while left:
-                left -= b.recv_into(target, left)
+    target = bytearray(sum(map(len, buffers)))
 
     def measured(count):
-        reader = threading.Thread(target=drain, args=(count,))
-        reader.start()
-        started = time.perf_counter_ns()
+        elapsed_ns = 0
         for _ in range(count):
+            started = time.perf_counter_ns()
             send(a, buffers)
-        elapsed_ns = time.perf_counter_ns() - started
-        reader.join()
+            elapsed_ns += time.perf_counter_ns() - started
+            left = len(target)
+            while left:
+                left -= b.recv_into(target, left)
         return elapsed_ns
     return measured
 
 
-def bulk(module, size):
-    a, b = tcp_pair(module)
-    data, target = bytes(size), bytearray(size)
+def gathered(module, buffers, send):
+    """What a reader on another processor has to take away meanwhile."""
+    def drain(sock):
+        target = bytearray(1 << 20)
+        while sock.recv_into(target):
+            pass
+
+    sock = partner(unix_pair(module), drain)
 
     @timed
     def work(count):
-        def send():
-            for _ in range(count):
-                a.sendall(data)
+        for _ in range(count):
+            send(sock, buffers)
+    return on_processor(0, work)
 
-        sender = threading.Thread(target=send)
-        sender.start()
+
+def bulk(module, size):
+    def send_pieces(sock):
+        data = bytes(size)
+        while count := sock.recv(8, stdlib_socket.MSG_WAITALL):
+            for _ in range(int.from_bytes(count, "little")):
+                sock.sendall(data)
+
+    sock = partner(tcp_pair(module), send_pieces)
+    target = bytearray(size)
+
+    @timed
+    def work(count):
+        sock.sendall(count.to_bytes(8, "little"))
         left = size * count
         while left:
-            left -= b.recv_into(target)
-        sender.join()
-    return work
+            left -= sock.recv_into(target)
+    return on_processor(0, work)
 
 
 def joined(sock, buffers):
@@ -104,15 +115,17 @@ def rows():
     yield in_turn("recv_exactly(4) + recv_exactly(64), usual loop", {
         "stdlib": frames(stdlib, usual_loop),
         "fastsock": frames(ours, type(ours.socketpair()[0]).recv_exactly)}, 200, asked=2.0)
-    for number, size, asked in ((1000, 64, 0.95), (100, 16384, 1.2)):
+    for number, size, asked, gather in ((1000, 64, 0.95, gathered_at_once),
+                                        (100, 16384, 1.2, gathered)):
         buffers = [b"x" * size] * number
         yield in_turn(f"sendmsg_all of {number} x {size} B, join + sendall", {
-            "stdlib": gathered(stdlib, buffers, joined),
-            "fastsock": gathered(ours, buffers, all_of)}, 20, asked=asked)
+            "stdlib": gather(stdlib, buffers, joined),
+            "fastsock": gather(ours, buffers, all_of)}, 20, asked=asked)
     for size in (64 << 10, 1 << 20):
         variants = {name: bulk(module, size) for name, module in IMPLEMENTATIONS.items()}
         yield in_turn(f"bulk over TCP, pieces of {size >> 10} KiB",
-                      with_c(variants, "calls", "bulk", size), (64 << 20) // size, rounds=15)
+                      with_c(variants, "calls", "bulk", size), (128 << 20) // size, rounds=21,
+                      asked_of_c=0.97)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class Row:
     case: str
     samples: dict
     asked: float | None = None      # the least ratio stdlib / fastsock that is asked for
-    unit: str = "ns"
+    asked_of_c: float | None = None  # the least ratio C / fastsock
 
     def median(self, variant):
         return statistics.median(self.samples[variant]) if self.samples.get(variant) else None
@@ -32,21 +32,49 @@ class Row:
     def ratio(self):
         return self.median("stdlib") / self.median("fastsock")
 
+    @property
+    def missed(self):
+        return (self.asked is not None and self.ratio < self.asked
+                or self.asked_of_c is not None and "C" in self.samples
+                and self.median("C") / self.median("fastsock") < self.asked_of_c)
+
     def text(self):
         c = self.median("C")
-        spread = statistics.quantiles(self.samples["fastsock"], n=10)
+        samples = self.samples["fastsock"]
+        spread = statistics.quantiles(samples, n=10) if len(samples) > 1 else samples
         noisy = " noisy" if spread[-1] > 2 * spread[0] else ""
-        asked = "" if self.asked is None else (
-            f"  asked {self.asked:<5}{'holds' if self.ratio >= self.asked else 'MISSED'}")
+        asked = "" if self.asked is None else f"  asked {self.asked:<5}"
+        if self.asked_of_c is not None and c is not None:
+            asked += f"  of C {c / self.median('fastsock'):.2f}, asked {self.asked_of_c}  "
+        if asked:
+            asked += "MISSED" if self.missed else "holds"
         return (f"{self.case:52}{self.median('stdlib'):>12,.0f}{self.median('fastsock'):>12,.0f}"
                 f"{'' if c is None else f'{c:,.0f}':>10}{self.ratio:>9.2f}{asked}{noisy}")
+
+
+@dataclasses.dataclass
+class Limit:
+    """One figure that must stay below another."""
+
+    case: str
+    value: float
+    most: float
+    unit: str
+
+    @property
+    def missed(self):
+        return self.value >= self.most
+
+    def text(self):
+        return (f"{self.case:64}{self.value:>12.2f} {self.unit}  asked below {self.most}  "
+                f"{'MISSED' if self.missed else 'holds'}")
 
 
 def header():
     return f"{'ns an operation':52}{'stdlib':>12}{'fastsock':>12}{'C':>10}{'ratio':>9}"
 
 
-def in_turn(case, variants, count, rounds=31, asked=None):
+def in_turn(case, variants, count, rounds=31, asked=None, asked_of_c=None):
     """Time the variants in turn: a Row."""
     samples = {name: [] for name in variants}
     for round_number in range(rounds + 1):
@@ -56,7 +84,7 @@ def in_turn(case, variants, count, rounds=31, asked=None):
                 raise ValueError(f"{name} of {case} returned no time")
             if round_number:
                 samples[name].append(elapsed_ns / count)
-    return Row(case, samples, asked)
+    return Row(case, samples, asked, asked_of_c)
 
 
 def timed(work):

@@ -1,10 +1,7 @@
 """64 bytes to another process and back, asleep and spinning: python -m benchmarks.ping_pong"""
 
-import os
-import time
-
-from benchmarks.common import IMPLEMENTATIONS, tcp_pair, unix_pair
-from benchmarks.measure import header, in_turn
+from benchmarks.common import IMPLEMENTATIONS, on_processor, partner, tcp_pair, unix_pair
+from benchmarks.measure import header, in_turn, timed
 
 MESSAGE = b"x" * 64
 
@@ -14,45 +11,18 @@ def echo(sock):
         sock.sendall(data)
 
 
-def pin(processor):
-    """Stay on one of two processors: a partner on the same one is woken ten times as
-    fast, and which one it gets is the scheduler's luck."""
-    allowed = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {allowed[processor % len(allowed)]})
-
-
-def partner(pair):
-    """A process that answers on the second socket; the first one, for us."""
-    ours, theirs = pair
-    if os.fork() == 0:
-        ours.close()
-        pin(1)
-        try:
-            echo(theirs)
-        finally:
-            os._exit(0)
-    theirs.close()
-    return ours
-
-
 def round_trips(pair, spin_us=0):
     if spin_us:
         for sock in pair:
             sock.set_spin(spin_us)
-    sock = partner(pair)
+    sock = partner(pair, echo)
 
-    def measured(count):
-        allowed = os.sched_getaffinity(0)
-        pin(0)
-        try:
-            started = time.perf_counter_ns()
-            for _ in range(count):
-                sock.sendall(MESSAGE)
-                sock.recv(64)
-            return time.perf_counter_ns() - started
-        finally:
-            os.sched_setaffinity(0, allowed)
-    return measured
+    @timed
+    def work(count):
+        for _ in range(count):
+            sock.sendall(MESSAGE)
+            sock.recv(64)
+    return on_processor(0, work)
 
 
 def rows():

@@ -18,6 +18,8 @@ import pytest
 
 import fastsock
 
+pytest_plugins = ["tests.servers"]  # its fixtures
+
 IMPLEMENTATIONS = {"stdlib": stdlib_socket, "fastsock": fastsock}
 
 #: Every socket operation of a test ends by itself after this long.

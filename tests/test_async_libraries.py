@@ -13,7 +13,7 @@ import pytest
 
 import fastsock
 from tests.conftest import TIMEOUT_S
-from tests.servers import PEERS, certificates, client_context, server_context  # noqa: F401
+from tests.servers import PEERS, client_context, server_context
 
 DATA = bytes(range(256)) * 8192
 
@@ -254,7 +254,7 @@ def test_sendfile(async_pair, tmp_path, offset, count):
     asyncio.run(asyncio.wait_for(main(), TIMEOUT_S))
 
 
-def test_tls(run, async_pair, certificates):  # noqa: F811
+def test_tls(run, async_pair, certificates):
     client, server = async_pair
 
     async def echo():
@@ -361,7 +361,7 @@ def program(python):
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_asyncio_program(program, certificates, loop):  # noqa: F811
+def test_asyncio_program(program, certificates, loop):
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     options = ["--uvloop"] if loop == "uvloop" else []
@@ -377,7 +377,7 @@ def test_aiohttp_program(program):
         "upload": True, "connections": 1, "download": True, "chat": "tekcosbew"}
 
 
-def test_trio_program(program, certificates):  # noqa: F811
+def test_trio_program(program, certificates):
     pytest.importorskip("trio")
     assert program("trio_program.py", os.path.dirname(certificates.authority)) == {
         "TCP": True, "TLS": True, "given": True, "datagram": "datagram", "timed_out": True}

@@ -9,10 +9,7 @@ import json
 
 import pytest
 
-from tests.servers import (  # noqa: F401 (fixtures)
-    PEERS, certificates, ftp_server, mail_server, memcached_server, pattern, postgresql_server,
-    redis_server, secure_web_server, web_server, xmlrpc_server,
-)
+from tests.servers import PEERS, pattern
 
 
 @pytest.fixture

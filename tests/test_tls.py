@@ -16,7 +16,7 @@ import pytest
 
 import fastsock
 from tests.conftest import TIMEOUT_S
-from tests.servers import PEERS, certificates, client_context, server_context  # noqa: F401
+from tests.servers import PEERS, client_context, server_context
 
 DATA = bytes(range(256)) * 8192
 MARKER = b"PASSWORD-IN-CLEAR"
@@ -46,7 +46,7 @@ class Background:
 
 
 @pytest.fixture
-def tls_pair(tcp_pair, certificates):  # noqa: F811
+def tls_pair(tcp_pair, certificates):
     """Two connected SSLSockets with timeouts: (client, server)."""
     client, server = tcp_pair
     accepting = Background(
@@ -68,7 +68,7 @@ def receive_exactly(sock, size):
 # -- (a) ssl wraps a socket that it is given -------------------------------------
 
 
-def test_wrapping_takes_the_descriptor(tcp_pair, certificates):  # noqa: F811
+def test_wrapping_takes_the_descriptor(tcp_pair, certificates):
     client, _ = tcp_pair
     fd = client.fileno()
     with client_context(certificates).wrap_socket(
@@ -109,7 +109,7 @@ def wait_for(secure, action):
     raise AssertionError("never ready")
 
 
-def test_non_blocking(tcp_pair, certificates):  # noqa: F811
+def test_non_blocking(tcp_pair, certificates):
     client, server = tcp_pair
     for sock in tcp_pair:
         sock.setblocking(False)
@@ -190,7 +190,7 @@ def test_getpeercert(tls_pair):
     assert client.cipher() == server.cipher()
 
 
-def test_alpn(tcp_pair, certificates):  # noqa: F811
+def test_alpn(tcp_pair, certificates):
     client, server = tcp_pair
     ours, theirs = client_context(certificates), server_context(certificates)
     ours.set_alpn_protocols(["h2", "http/1.1"])
@@ -201,7 +201,7 @@ def test_alpn(tcp_pair, certificates):  # noqa: F811
         assert a.selected_alpn_protocol() == b.selected_alpn_protocol() == "http/1.1"
 
 
-def test_wrong_name_is_refused(tcp_pair, certificates):  # noqa: F811
+def test_wrong_name_is_refused(tcp_pair, certificates):
     client, server = tcp_pair
     accepting = Background(
         server_context(certificates).wrap_socket, server, server_side=True)
@@ -213,7 +213,7 @@ def test_wrong_name_is_refused(tcp_pair, certificates):  # noqa: F811
     assert "ALERT" in refused.value.reason
 
 
-def test_handshake_timeout(tcp_pair, certificates):  # noqa: F811
+def test_handshake_timeout(tcp_pair, certificates):
     client, _ = tcp_pair  # of which the other end says nothing
     client.settimeout(0.05)
     with pytest.raises(TimeoutError):
@@ -231,7 +231,7 @@ def test_recv_timeout(tls_pair):
 
 
 @pytest.mark.parametrize("suppress", [True, False])
-def test_end_without_goodbye(tcp_pair, certificates, suppress):  # noqa: F811
+def test_end_without_goodbye(tcp_pair, certificates, suppress):
     client, server = tcp_pair
     accepting = Background(
         server_context(certificates).wrap_socket, server, server_side=True)
@@ -247,7 +247,7 @@ def test_end_without_goodbye(tcp_pair, certificates, suppress):  # noqa: F811
                 a.recv(100)
 
 
-def test_end_in_the_handshake(tcp_pair, certificates):  # noqa: F811
+def test_end_in_the_handshake(tcp_pair, certificates):
     client, server = tcp_pair
     shaking = Background(
         client_context(certificates).wrap_socket, client, server_hostname="localhost")
@@ -257,7 +257,7 @@ def test_end_in_the_handshake(tcp_pair, certificates):  # noqa: F811
         shaking.result()
 
 
-def test_listener_that_is_wrapped(socket, listener, certificates):  # noqa: F811
+def test_listener_that_is_wrapped(socket, listener, certificates):
     address = listener.getsockname()
     with server_context(certificates).wrap_socket(listener, server_side=True) as secure:
         accepting = Background(secure.accept)
@@ -273,7 +273,7 @@ def test_listener_that_is_wrapped(socket, listener, certificates):  # noqa: F811
                 assert client.recv(10) == b"hello"
 
 
-def test_datagram_sockets_are_refused(socket, certificates):  # noqa: F811
+def test_datagram_sockets_are_refused(socket, certificates):
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         with pytest.raises(NotImplementedError):
             client_context(certificates).wrap_socket(sock, server_hostname="localhost")
@@ -371,7 +371,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def use_every_method(python, certificates, how):  # noqa: F811
+def use_every_method(python, certificates, how):
     """What tests/peers/tls_methods.py says, what the server got, and the wire."""
     server = TlsServer(server_context(certificates))
     proxy = RecordingProxy(server.address)
@@ -404,7 +404,7 @@ def test_the_proxy_sees_what_is_in_the_clear():
 
 
 @pytest.mark.parametrize("how", ["run", "replaced"])
-def test_no_method_sends_in_the_clear(python, certificates, how):  # noqa: F811
+def test_no_method_sends_in_the_clear(python, certificates, how):
     expected, expected_received, _ = use_every_method(python, certificates, "stdlib")
     found, received, wire = use_every_method(python, certificates, how)
     assert dict(found) == dict(expected)

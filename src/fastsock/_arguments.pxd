@@ -11,7 +11,10 @@ from fastsock._python cimport (
 
 cdef inline int as_int(object value) except? -1:
     """A C int ("i"): anything with __index__; OverflowError beyond 32 bits."""
-    cdef long number = PyLong_AsLong(value)
+    cdef long number
+    if value is 0:
+        return 0  # what flags are, nearly always
+    number = PyLong_AsLong(value)
     if number > INT_MAX:
         raise OverflowError("signed integer is greater than maximum")
     if number < INT_MIN:

@@ -12,6 +12,9 @@ from fastsock._python cimport (
     PyMemoryView_GET_BASE, PyObject_GetBuffer,
 )
 
+cdef extern from "_copy.h" nogil:
+    void fastsock_copy(void *target, const void *source, size_t size)
+
 
 cdef inline int borrow_readable(object data, BufferView *view) except -1:
     """Borrow the bytes of `data`, which the caller keeps alive meanwhile.
@@ -50,3 +53,10 @@ cdef inline bint is_plain(BufferView *view) noexcept:
         if owner == NULL:
             return False
     return PyByteArray_CheckExact(<object>owner) or PyBytes_CheckExact(<object>owner)
+
+
+cdef inline bint has_no_owner(BufferView *view) noexcept:
+    """Is the borrowed memory that of a C library, lent through a bare memoryview?"""
+    cdef PyObject *lender = view.obj
+    return (lender != NULL and PyMemoryView_Check(<object>lender)
+            and PyMemoryView_GET_BASE(<object>lender) == NULL)

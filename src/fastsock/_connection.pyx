@@ -26,7 +26,8 @@ from fastsock._platform cimport (
 from fastsock._python cimport PyErr_CheckSignals, PySys_Audit
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport ACCEPT as NAME_ACCEPT
-from fastsock._wait cimport PLAIN, TIMED_OUT, Budget, budget_of, call, wait
+from fastsock._traits cimport PLAIN
+from fastsock._wait cimport TIMED_OUT, Budget, budget_of, call, wait
 
 
 cdef int bind(SocketHead *sock, object address) except -1:
@@ -189,29 +190,27 @@ cdef int shutdown(SocketHead *sock, int how) except -1:
     return 0
 
 
-cdef object getsockname(SocketHead *sock):
-    """getsockname(2): the local address."""
-    cdef SocketAddress local
+ctypedef int (*NameFunction)(int, sockaddr *, socklen_t *) noexcept nogil
+
+
+cdef object name_of(SocketHead *sock, NameFunction function):
+    cdef SocketAddress name
     cdef int fd = sock.fd
     cdef int failed, error
-    local.size = sizeof(local.storage)
+    name.size = sizeof(name.storage)
     with nogil:
-        failed = libc.getsockname(fd, <sockaddr *>&local.storage, &local.size)
+        failed = function(fd, <sockaddr *>&name.storage, &name.size)
         error = libc.errno
     if failed:
         raise_errno(error)
-    return from_sockaddr(&local)
+    return from_sockaddr(&name)
+
+
+cdef object getsockname(SocketHead *sock):
+    """getsockname(2): the local address."""
+    return name_of(sock, libc.getsockname)
 
 
 cdef object getpeername(SocketHead *sock):
     """getpeername(2): the peer's address."""
-    cdef SocketAddress peer
-    cdef int fd = sock.fd
-    cdef int failed, error
-    peer.size = sizeof(peer.storage)
-    with nogil:
-        failed = libc.getpeername(fd, <sockaddr *>&peer.storage, &peer.size)
-        error = libc.errno
-    if failed:
-        raise_errno(error)
-    return from_sockaddr(&peer)
+    return name_of(sock, libc.getpeername)

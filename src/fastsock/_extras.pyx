@@ -256,7 +256,8 @@ cdef Py_ssize_t fill(SocketHead *sock, char *memory, Py_ssize_t size, bint is_pl
     cdef Py_ssize_t count
     filled[0] = 0
     while filled[0] < size:
-        count = receive(sock, memory + filled[0], size - filled[0], 0, is_plain_memory, &budget)
+        count = receive(sock, memory + filled[0], size - filled[0], 0, is_plain_memory, NULL,
+                        &budget)
         if count == 0:
             break
         filled[0] += count

@@ -2,7 +2,8 @@
  *
  * Indexed by fd, so that all objects on one fd share it. Entries are hints: a
  * stale one (the fd was closed and opened again behind our back) costs a system
- * call or a hand-over of the GIL, never a wrong result.
+ * call or a hand-over of the GIL, never a wrong result. So fds that are closed or
+ * too high for the table share one entry, and nobody has to ask whether there is one.
  *
  * Written under the GIL. On free-threaded builds several threads may write at
  * once: `in_flight` is then counted atomically, and a hint may get lost.
@@ -16,12 +17,13 @@
 
 enum {
     FASTSOCK_FDS_A_CHUNK = 1024,
-    FASTSOCK_CHUNKS = 1024, /* fds above 1,048,575 have no entry, and so no hints */
+    FASTSOCK_CHUNKS = 1024, /* fds above 1,048,575 share one entry */
 };
 
-/* Bits of `flags`. */
+/* Bits of `flags`. With any of them a call gives the GIL away. */
 enum {
     FASTSOCK_FD_HAS_ULP = 1, /* TCP_ULP was set (kTLS): a call may take long */
+    FASTSOCK_FD_SHARED = 2,  /* this entry is that of all fds without their own */
 };
 
 typedef struct {
@@ -39,6 +41,22 @@ typedef struct {
     FastsockSpin *spin;    /* NULL until a socket on this fd asks for it */
 } FdState;
 
+/* The table: a slot a chunk, and one more for the shared entry; NULL if there is no
+ * memory. */
+static inline FdState **fastsock_new_table(void)
+{
+    FdState **chunks = (FdState **)calloc(FASTSOCK_CHUNKS + 1, sizeof(FdState *));
+    FdState *shared = (FdState *)calloc(1, sizeof(FdState));
+    if (chunks == NULL || shared == NULL) {
+        free(chunks);
+        free(shared);
+        return NULL;
+    }
+    shared->flags = FASTSOCK_FD_SHARED;
+    chunks[FASTSOCK_CHUNKS] = shared;
+    return chunks;
+}
+
 static inline FdState *fastsock_new_chunk(FdState **slot)
 {
     FdState *chunk = (FdState *)calloc(FASTSOCK_FDS_A_CHUNK, sizeof(FdState));
@@ -52,41 +70,38 @@ static inline FdState *fastsock_new_chunk(FdState **slot)
     return chunk;
 }
 
-/* The entry of an fd; NULL for one that is closed or has none. */
+/* The entry of an fd. */
 static inline FdState *fastsock_fd_state(FdState **chunks, int fd)
 {
+    const unsigned number = (unsigned)fd;
     FdState *chunk;
-    if ((unsigned)fd >= (unsigned)FASTSOCK_CHUNKS * FASTSOCK_FDS_A_CHUNK)
-        return NULL;
-    chunk = __atomic_load_n(&chunks[fd / FASTSOCK_FDS_A_CHUNK], __ATOMIC_ACQUIRE);
+    if (number >= (unsigned)FASTSOCK_CHUNKS * FASTSOCK_FDS_A_CHUNK)
+        return chunks[FASTSOCK_CHUNKS];
+    chunk = __atomic_load_n(&chunks[number / FASTSOCK_FDS_A_CHUNK], __ATOMIC_ACQUIRE);
     if (chunk == NULL) {
-        chunk = fastsock_new_chunk(&chunks[fd / FASTSOCK_FDS_A_CHUNK]);
+        chunk = fastsock_new_chunk(&chunks[number / FASTSOCK_FDS_A_CHUNK]);
         if (chunk == NULL)
-            return NULL;
+            return chunks[FASTSOCK_CHUNKS];
     }
-    return &chunk[fd % FASTSOCK_FDS_A_CHUNK];
+    return &chunk[number % FASTSOCK_FDS_A_CHUNK];
 }
 
 static inline void fastsock_enter(FdState *state)
 {
-    if (state != NULL) {
 #ifdef Py_GIL_DISABLED
-        __atomic_fetch_add(&state->in_flight, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&state->in_flight, 1, __ATOMIC_RELAXED);
 #else
-        state->in_flight++;
+    state->in_flight++;
 #endif
-    }
 }
 
 static inline void fastsock_leave(FdState *state)
 {
-    if (state != NULL) {
 #ifdef Py_GIL_DISABLED
-        __atomic_fetch_sub(&state->in_flight, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&state->in_flight, 1, __ATOMIC_RELAXED);
 #else
-        state->in_flight--;
+    state->in_flight--;
 #endif
-    }
 }
 
 /* The fd that an object owns now, read without the GIL while others may change it. */

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 cdef extern from "_fdtable.h" nogil:
     const bint FASTSOCK_HAS_GIL
-    const int FASTSOCK_FD_HAS_ULP
+    const int FASTSOCK_FD_HAS_ULP, FASTSOCK_FD_SHARED
 
     ctypedef struct FastsockSpin:
         const void *owner
@@ -19,6 +19,7 @@ cdef extern from "_fdtable.h" nogil:
         uint8_t flags
         FastsockSpin *spin
 
+    FdState **fastsock_new_table()
     FdState *fastsock_fd_state(FdState **chunks, int fd)
     int fastsock_owned_fd(const int *fd)
     void fastsock_enter(FdState *state)
@@ -35,7 +36,7 @@ cdef void forget(int fd) noexcept
 
 
 cdef inline FdState *state_of(int fd) noexcept nogil:
-    """The entry of an fd, or NULL."""
+    """The entry of an fd, or the one that fds without an entry share."""
     return fastsock_fd_state(chunks, fd)
 
 

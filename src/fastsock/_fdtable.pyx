@@ -1,9 +1,8 @@
 """The table of what is known of each file descriptor: see `_fdtable.h`."""
 
-from libc.stdlib cimport calloc
 from libc.string cimport memset
 
-chunks = <FdState **>calloc(1024, sizeof(FdState *))
+chunks = fastsock_new_table()
 if chunks == NULL:
     raise MemoryError
 
@@ -14,9 +13,8 @@ cdef void forget(int fd) noexcept:
     `in_flight` stays: a thread may still be inside a call on the old one.
     """
     cdef FdState *state = state_of(fd)
-    if state != NULL:
-        state.reluctance[0] = state.reluctance[1] = 0
-        state.fills_room = 0
-        state.flags = 0
-        if state.spin != NULL:
-            memset(state.spin, 0, sizeof(FastsockSpin))
+    state.reluctance[0] = state.reluctance[1] = 0
+    state.fills_room = 0
+    state.flags &= FASTSOCK_FD_SHARED
+    if state.spin != NULL:
+        memset(state.spin, 0, sizeof(FastsockSpin))

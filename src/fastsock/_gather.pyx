@@ -9,9 +9,10 @@ Rule: all goes under one deadline; whatever ends it early carries `bytes_sent`.
 
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 cimport fastsock._libc as libc
+from fastsock._buffers cimport fastsock_copy
 from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
 from fastsock._errors cimport attach, raise_timeout
 from fastsock._libc cimport POLLOUT, iovec, msghdr
@@ -20,9 +21,10 @@ from fastsock._platform cimport FASTSOCK_IOV_MAX
 from fastsock._python cimport PyBytes_AS_STRING, PyErr_CheckSignals, PyTuple_GET_ITEM
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport SENDMSG as NAME_SENDMSG
-from fastsock._transfer cimport borrow_scratch, give_back_scratch, traits_of, transmit
+from fastsock._traits cimport PLAIN, traits_of
+from fastsock._transfer cimport borrow_scratch, give_back_scratch, transmit
 from fastsock._vector cimport Vector
-from fastsock._wait cimport PLAIN, Budget, budget_of, call
+from fastsock._wait cimport Budget, budget_of, call
 
 cdef enum:
     # Below this on average, copying is faster than an entry each.
@@ -112,7 +114,7 @@ cdef Py_ssize_t send_small(SocketHead *sock, tuple items, int flags, Budget *bud
                 size = PyBytes_GET_SIZE(<object>item)
                 if size > SMALL or filled + size > GATHER_SIZE:
                     break
-                memcpy(scratch + filled, PyBytes_AS_STRING(item), size)
+                fastsock_copy(scratch + filled, PyBytes_AS_STRING(item), size)
                 filled += size
                 position += 1
             if filled == 0:
@@ -182,5 +184,5 @@ cdef void join(Vector vector, Py_ssize_t position, Py_ssize_t count, char *targe
     cdef Py_ssize_t index
     for index in range(position, position + count):
         part = &vector.parts[index]
-        memcpy(target, part.iov_base, part.iov_len)
+        fastsock_copy(target, part.iov_base, part.iov_len)
         target += part.iov_len

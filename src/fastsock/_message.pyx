@@ -22,9 +22,9 @@ from fastsock._python cimport (
 )
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport RECVMSG as NAME_RECVMSG, SENDMSG as NAME_SENDMSG
-from fastsock._transfer cimport traits_of
+from fastsock._traits cimport PLAIN, traits_of
 from fastsock._vector cimport Vector
-from fastsock._wait cimport PLAIN, Budget, budget_of, call
+from fastsock._wait cimport Budget, budget_of, call
 
 
 cdef struct Message:

@@ -11,7 +11,7 @@ from fastsock._arguments cimport as_int
 from fastsock._buffers cimport borrow_readable
 from fastsock._errors cimport raise_errno
 from fastsock cimport _fdtable
-from fastsock._fdtable cimport FASTSOCK_FD_HAS_ULP, FdState, state_of
+from fastsock._fdtable cimport FASTSOCK_FD_HAS_ULP, state_of
 from fastsock._libc cimport SO_RCVLOWAT, SOL_SOCKET, getsockopt, setsockopt, socklen_t
 from fastsock._platform cimport FASTSOCK_TCP_ULP
 from fastsock._python cimport (
@@ -76,13 +76,10 @@ cdef int set_option(SocketHead *sock, int level, int name, object value) except 
 
 cdef void note(int fd, int level, int name) noexcept:
     """Remember the options that decide whether a call may be tried first."""
-    cdef FdState *state
     if level == SOL_SOCKET and name == SO_RCVLOWAT:
         _fdtable.lowat_in_use = True
     elif level == IPPROTO_TCP and name == FASTSOCK_TCP_ULP:
-        state = state_of(fd)
-        if state != NULL:
-            state.flags |= FASTSOCK_FD_HAS_ULP
+        state_of(fd).flags |= FASTSOCK_FD_HAS_ULP
 
 
 cdef int set_option_null(SocketHead *sock, int level, int name, unsigned int size) except -1:

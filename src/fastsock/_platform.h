@@ -108,7 +108,7 @@
 #  define FASTSOCK_SET_SA_LEN(address, size) ((void)0)
 #endif
 
-/* Does the object's type say close-on-exec in the same call, or after it? */
+/* Without accept4(2) and SOCK_CLOEXEC: the flag comes with a call of its own. */
 static inline int fastsock_close_on_exec(int fd)
 {
     return ioctl(fd, FIOCLEX, NULL);

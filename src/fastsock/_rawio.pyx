@@ -8,7 +8,7 @@ _timeout_occurred). A socket of a class of its own is used through its methods.
 """
 
 from fastsock cimport _transfer
-from fastsock._buffers cimport borrow_readable, borrow_writable, is_plain
+from fastsock._buffers cimport borrow_readable, borrow_writable, has_no_owner, is_plain
 from fastsock._libc cimport EAGAIN, EWOULDBLOCK
 from fastsock._object cimport SocketHead
 from fastsock._python cimport BufferView, PyBuffer_Release
@@ -66,6 +66,8 @@ cdef object read_directly(SocketHead *head, object buffer):
     cdef BufferView view
     borrow_writable(buffer, &view, "readinto() argument")
     try:
+        if has_no_owner(&view):  # as the buffer of an io.BufferedReader
+            return _transfer.recv_by_scratch(head, view.buf, view.len)
         return _transfer.recv_into(head, view.buf, view.len, 0, is_plain(&view))
     finally:
         PyBuffer_Release(&view)

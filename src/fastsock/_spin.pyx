@@ -20,7 +20,8 @@ cimport fastsock._libc as libc
 from fastsock._arguments cimport as_size
 from fastsock._deadline cimport NO_DEADLINE, monotonic_ns
 from fastsock._fdtable cimport (
-    FastsockSpin, fastsock_enter, fastsock_leave, fastsock_owned_fd, state_of,
+    FASTSOCK_FD_SHARED, FastsockSpin, fastsock_enter, fastsock_leave, fastsock_owned_fd,
+    state_of,
 )
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, SOL_SOCKET, setsockopt
 from fastsock._platform cimport FASTSOCK_DONTWAIT, FASTSOCK_SO_BUSY_POLL
@@ -137,7 +138,7 @@ cdef int set_spin(SocketHead *sock, object microseconds) except -1:
     cdef int busy_us
     if sock.fd < 0:
         raise OSError(libc.EBADF, "set_spin() on a closed socket")
-    if state == NULL:
+    if state.flags & FASTSOCK_FD_SHARED:
         raise OSError(libc.ENOMEM, f"no room to remember the spin of fd {sock.fd}")
     if state.spin == NULL:
         if spin_us == 0:

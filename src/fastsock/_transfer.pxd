@@ -1,23 +1,23 @@
 # The recv and send family. Its rules are in `_transfer.pyx`.
 
+from fastsock._address cimport SocketAddress
 from fastsock._object cimport SocketHead
 from fastsock._wait cimport Budget
 
 cdef enum:
-    # A call that keeps the GIL moves at most this: some 10 microseconds.
-    MOST_UNDER_GIL = 65536
     # Receives of at most this go through the C stack.
     STACK_SIZE = 4096
 
 cdef char *borrow_scratch(size_t size) noexcept nogil
 cdef void give_back_scratch(size_t used) noexcept nogil
 
-cdef int traits_of(SocketHead *sock, int flags, Py_ssize_t size, bint is_plain_memory) noexcept
 cdef Py_ssize_t receive(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
-                        bint is_plain_memory, Budget *budget) except -1
+                        bint is_plain_memory, SocketAddress *address,
+                        Budget *budget) except -1
 cdef object recv(SocketHead *sock, Py_ssize_t size, int flags)
 cdef Py_ssize_t recv_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
                           bint is_plain_memory) except -1
+cdef Py_ssize_t recv_by_scratch(SocketHead *sock, void *memory, Py_ssize_t size) except -1
 cdef object recvfrom(SocketHead *sock, Py_ssize_t size, int flags)
 cdef object recvfrom_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
                           bint is_plain_memory)

@@ -13,32 +13,26 @@ from cpython.ref cimport Py_DECREF
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
+from fastsock._buffers cimport fastsock_copy
 from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
 from fastsock._errors cimport attach, raise_timeout
 from fastsock._fdtable cimport FdState, fastsock_enter, fastsock_leave, learn, state_of
-from fastsock._libc cimport (
-    AF_INET, AF_INET6, AF_UNIX, MSG_TRUNC, POLLIN, POLLOUT, SOCK_DGRAM, SOCK_STREAM, sockaddr,
-)
+from fastsock._libc cimport MSG_TRUNC, POLLIN, POLLOUT, SOCK_DGRAM, SOCK_STREAM, sockaddr
 from fastsock._operation cimport RECEIVE, SEND, Operation
-from fastsock._platform cimport FASTSOCK_DONTWAIT, FASTSOCK_SIMPLE_FLAGS
 from fastsock._python cimport (
     NewBytes, PyBytes_AS_STRING, PyErr_CheckSignals, PySys_Audit, _PyBytes_Resize,
 )
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport RECV as NAME_RECV, RECVFROM as NAME_RECVFROM
 from fastsock._stats cimport SEND as NAME_SEND, SENDTO as NAME_SENDTO
-from fastsock._wait cimport MAY_KEEP_GIL, MAY_TRY_FIRST, PLAIN, budget_of, call
+from fastsock._traits cimport MOST_SENT_UNDER_GIL, MOST_UNDER_GIL, PLAIN, traits_of
+from fastsock._wait cimport budget_of, call
 
 # Only here, since what the header defines is static: others go through the two
 # functions that are declared in the .pxd.
 cdef extern from "_scratch.h" nogil:
     char *fastsock_borrow_scratch(size_t size)
     void fastsock_give_back_scratch(size_t used)
-
-cdef enum:
-    IPPROTO_TCP = 6
-    IPPROTO_UDP = 17
-
 
 cdef struct Transfer:
     void *memory
@@ -78,28 +72,6 @@ cdef Operation SEND_ = Operation(call_send, POLLOUT, SEND, NAME_SEND)
 cdef Operation SENDTO = Operation(call_sendto, POLLOUT, SEND, NAME_SENDTO)
 
 
-cdef int traits_of(SocketHead *sock, int flags, Py_ssize_t size,
-                   bint is_plain_memory) noexcept:
-    """May a transfer be tried first, and then under the GIL?
-
-    Yes where MSG_DONTWAIT changes nothing but waiting: not with MSG_WAITALL or
-    MSG_DONTWAIT itself, and only for protocols whose calls are known to be short.
-    """
-    if flags & ~FASTSOCK_SIMPLE_FLAGS or FASTSOCK_DONTWAIT == 0:
-        return PLAIN
-    if sock.family == AF_INET or sock.family == AF_INET6:
-        if sock.type == SOCK_STREAM:
-            if sock.proto != 0 and sock.proto != IPPROTO_TCP:
-                return PLAIN
-        elif sock.type != SOCK_DGRAM or (sock.proto != 0 and sock.proto != IPPROTO_UDP):
-            return PLAIN
-    elif sock.family != AF_UNIX:
-        return PLAIN
-    if is_plain_memory and size <= MOST_UNDER_GIL:
-        return MAY_TRY_FIRST | MAY_KEEP_GIL
-    return MAY_TRY_FIRST
-
-
 cdef char *borrow_scratch(size_t size) noexcept nogil:
     """This thread's memory, at least `size` bytes; NULL if it is lent, or too small."""
     return fastsock_borrow_scratch(size)
@@ -113,42 +85,22 @@ cdef void give_back_scratch(size_t used) noexcept nogil:
 # -- receiving ------------------------------------------------------------------
 
 cdef Py_ssize_t receive(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
-                        bint is_plain_memory, Budget *budget) except -1:
-    """recv(2) into memory, within a budget; returns the bytes received, 0 at the end."""
-    cdef Transfer transfer
-    cdef Py_ssize_t count
-    transfer.memory = memory
-    transfer.size = size
-    transfer.flags = flags
-    count = call(sock, &RECV, &transfer, traits_of(sock, flags, size, is_plain_memory), budget)
-    FASTSOCK_COUNT(counters.bytes_in, count)
-    return count
+                        bint is_plain_memory, SocketAddress *address,
+                        Budget *budget) except -1:
+    """recvfrom(2) where an address is asked for, else recv(2), within a budget.
 
-
-cdef Py_ssize_t receive_from(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
-                             bint is_plain_memory, SocketAddress *address) except -1:
-    """recvfrom(2) into memory; the sender's address goes to `address`."""
-    cdef Budget budget = budget_of(sock)
+    Returns the bytes received, 0 at the end.
+    """
     cdef Transfer transfer
     cdef Py_ssize_t count
     transfer.memory = memory
     transfer.size = size
     transfer.flags = flags
     transfer.address = address
-    count = call(sock, &RECVFROM, &transfer,
-                 traits_of(sock, flags, size, is_plain_memory), &budget)
+    count = call(sock, &RECV if address == NULL else &RECVFROM, &transfer,
+                 traits_of(sock, flags, size, is_plain_memory), budget)
     FASTSOCK_COUNT(counters.bytes_in, count)
     return count
-
-
-cdef Py_ssize_t receive_either(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
-                               SocketAddress *address) except -1:
-    """recvfrom(2) where an address is asked for, else recv(2), into plain memory."""
-    cdef Budget budget
-    if address != NULL:
-        return receive_from(sock, memory, size, flags, True, address)
-    budget = budget_of(sock)
-    return receive(sock, memory, size, flags, True, &budget)
 
 
 cdef Py_ssize_t recv_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
@@ -157,7 +109,30 @@ cdef Py_ssize_t recv_into(SocketHead *sock, void *memory, Py_ssize_t size, int f
     cdef Budget budget = budget_of(sock)
     if size == 0:
         return 0
-    return receive(sock, memory, size, flags, is_plain_memory, &budget)
+    return receive(sock, memory, size, flags, is_plain_memory, NULL, &budget)
+
+
+cdef Py_ssize_t recv_by_scratch(SocketHead *sock, void *memory, Py_ssize_t size) except -1:
+    """recv(2) into memory that is not known to be plain, without giving the GIL away
+    for a few bytes: a copy costs less. While receives fill their room, as recv_into().
+    """
+    cdef FdState *state = state_of(sock.fd)
+    cdef Py_ssize_t room = min(size, MOST_UNDER_GIL)
+    cdef Py_ssize_t count = 0
+    cdef char *scratch = NULL
+    if size > 0 and state.fills_room < 2:
+        scratch = borrow_scratch(room)
+    if scratch == NULL:
+        count = recv_into(sock, memory, size, 0, False)
+        learn(&state.fills_room, count == size)
+        return count
+    try:
+        count = recv_into(sock, scratch, room, 0, True)
+        fastsock_copy(memory, scratch, count)
+        learn(&state.fills_room, count == room)
+        return count
+    finally:
+        give_back_scratch(count)
 
 
 cdef object recv(SocketHead *sock, Py_ssize_t size, int flags):
@@ -177,8 +152,9 @@ cdef object recvfrom(SocketHead *sock, Py_ssize_t size, int flags):
 cdef object recvfrom_into(SocketHead *sock, void *memory, Py_ssize_t size, int flags,
                           bint is_plain_memory):
     """recvfrom(2) into memory; returns (count, address)."""
+    cdef Budget budget = budget_of(sock)
     cdef SocketAddress address
-    count = receive_from(sock, memory, size, flags, is_plain_memory, &address)
+    count = receive(sock, memory, size, flags, is_plain_memory, &address, &budget)
     return count, from_sockaddr(&address)
 
 
@@ -198,45 +174,47 @@ cdef object new_bytes(SocketHead *sock, Py_ssize_t size, int flags, SocketAddres
     scratch memory and are copied, which beats allocating `size` for a few bytes;
     but on an fd whose receives lately filled their room, into the result itself.
     """
+    cdef Budget budget = budget_of(sock)
     cdef char[STACK_SIZE] stack
-    cdef FdState *state
-    cdef char *scratch
-    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t count
     if flags & MSG_TRUNC:
         # The kernel then returns a datagram's length, which may be above `size`.
-        return new_bytes_directly(sock, size, flags, address)
-    if size <= STACK_SIZE:
-        count = receive_either(sock, stack, size, flags, address)
-        return PyBytes_FromStringAndSize(stack, count)
-    state = state_of(sock.fd)
-    if state != NULL and state.fills_room >= 2:
-        scratch = NULL
-    else:
+        return new_bytes_directly(sock, size, flags, address, &budget)
+    if size > STACK_SIZE:
+        return new_bytes_by_scratch(sock, size, flags, address, &budget)
+    count = receive(sock, stack, size, flags, True, address, &budget)
+    return PyBytes_FromStringAndSize(stack, count)
+
+
+cdef object new_bytes_by_scratch(SocketHead *sock, Py_ssize_t size, int flags,
+                                 SocketAddress *address, Budget *budget):
+    cdef FdState *state = state_of(sock.fd)
+    cdef char *scratch = NULL
+    cdef Py_ssize_t count = 0
+    if state.fills_room < 2:
         scratch = borrow_scratch(size)
     if scratch == NULL:
-        return new_bytes_directly(sock, size, flags, address)
+        return new_bytes_directly(sock, size, flags, address, budget)
     try:
-        count = receive_either(sock, scratch, size, flags, address)
-        if state != NULL:
-            learn(&state.fills_room, is_large(count, size))
+        count = receive(sock, scratch, size, flags, True, address, budget)
+        learn(&state.fills_room, is_large(count, size))
         return PyBytes_FromStringAndSize(scratch, count)
     finally:
         give_back_scratch(count)
 
 
 cdef object new_bytes_directly(SocketHead *sock, Py_ssize_t size, int flags,
-                               SocketAddress *address):
+                               SocketAddress *address, Budget *budget):
     """Receive into new bytes of `size`, and cut them to what arrived."""
     cdef PyObject *received = NewBytes(NULL, size)
     cdef FdState *state = state_of(sock.fd)
     cdef object result
     try:
-        count = receive_either(sock, PyBytes_AS_STRING(received), size, flags, address)
+        count = receive(sock, PyBytes_AS_STRING(received), size, flags, True, address, budget)
     except:
         Py_DECREF(<object>received)
         raise
-    if state != NULL:
-        learn(&state.fills_room, is_large(count, size))
+    learn(&state.fills_room, is_large(count, size))
     if count != size:
         _PyBytes_Resize(&received, count)
     result = <object>received
@@ -258,8 +236,9 @@ cdef Py_ssize_t transmit(SocketHead *sock, const void *memory, Py_ssize_t size, 
     cdef Transfer transfer
     cdef Py_ssize_t sent, more
     cdef int fd
-    cdef int traits = traits_of(sock, flags, size, is_plain_memory)
-    if budget.timeout_ns < 0 and size > MOST_UNDER_GIL:
+    cdef bint is_short = size <= MOST_SENT_UNDER_GIL
+    cdef int traits = traits_of(sock, flags, size, is_plain_memory and is_short)
+    if budget.timeout_ns < 0 and not is_short:
         traits = PLAIN  # will likely fill the buffer: one call, and not two
     transfer.memory = <void *>memory
     transfer.size = size

@@ -6,12 +6,6 @@ from fastsock._deadline cimport NO_DEADLINE
 from fastsock._object cimport SocketHead
 from fastsock._operation cimport Operation
 
-# What is known of one call, from its socket, flags and memory.
-cdef enum Traits:
-    PLAIN = 0
-    MAY_TRY_FIRST = 1       # MSG_DONTWAIT gives the result that the call would have
-    MAY_KEEP_GIL = 2        # and with it the call is short
-
 # The time that an operation may take; several calls can share one.
 cdef struct Budget:
     int64_t timeout_ns      # below 0: blocks; 0: non-blocking

@@ -22,7 +22,7 @@ Rules (PEP 475, and CPython's sock_call_ex):
     MSG_DONTWAIT still waits for the kernel's lock of the socket.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 cimport fastsock._libc as libc
 from fastsock._deadline cimport (
@@ -30,8 +30,7 @@ from fastsock._deadline cimport (
 )
 from fastsock._errors cimport raise_errno, raise_timeout
 from fastsock._fdtable cimport (
-    FASTSOCK_FD_HAS_ULP, FASTSOCK_HAS_GIL, FdState, fastsock_enter, fastsock_leave, learn,
-    lowat_in_use, state_of,
+    FASTSOCK_HAS_GIL, FdState, fastsock_enter, fastsock_leave, learn, lowat_in_use, state_of,
 )
 from fastsock._libc cimport EAGAIN, EBADF, EINTR, EWOULDBLOCK, poll, pollfd
 from fastsock._operation cimport RECEIVE, Operation
@@ -39,6 +38,7 @@ from fastsock._platform cimport FASTSOCK_DONTWAIT
 from fastsock._python cimport PyErr_CheckSignals
 from fastsock._spin cimport spin
 from fastsock._stats cimport FASTSOCK_COUNT, POLL, counters
+from fastsock._traits cimport MAY_KEEP_GIL, MAY_TRY_FIRST
 
 # A wait that ends sooner found the socket ready; falling asleep and being woken
 # takes longer. Copying data takes 1 ns for some 4 bytes, at the slowest.
@@ -85,24 +85,26 @@ cdef int wait(SocketHead *sock, int fd, short events, int64_t deadline_ns) excep
 
 
 cdef inline bint may_keep_gil(int traits, FdState *state) noexcept:
-    return (FASTSOCK_HAS_GIL and traits & MAY_KEEP_GIL and state != NULL
-            and state.in_flight == 0)
+    return (FASTSOCK_HAS_GIL and traits & MAY_KEEP_GIL and state.in_flight == 0
+            and state.flags == 0)
 
 
 cdef inline Py_ssize_t run(const Operation *operation, int fd, void *arguments,
                            int extra_flags, bint keep_gil, FdState *state,
                            int *error) noexcept:
-    """The system call, with or without the GIL; errno goes to `error`."""
+    """The system call, with or without the GIL; where it fails, `error` is errno."""
     cdef Py_ssize_t result
     if keep_gil:
         result = operation.run(fd, arguments, extra_flags)
-        error[0] = libc.errno
+        if result < 0:
+            error[0] = libc.errno
         FASTSOCK_COUNT(counters.gil_kept, 1)
     else:
         fastsock_enter(state)
         with nogil:
             result = operation.run(fd, arguments, extra_flags)
-            error[0] = libc.errno
+            if result < 0:
+                error[0] = libc.errno
         fastsock_leave(state)
     FASTSOCK_COUNT(counters.system_calls[operation.name], 1)
     return result
@@ -118,35 +120,30 @@ cdef Py_ssize_t call(SocketHead *sock, const Operation *operation, void *argumen
     """
     cdef int fd = sock.fd
     cdef FdState *state = state_of(fd)
+    cdef uint8_t *reluctance = &state.reluctance[operation.direction]
     cdef Py_ssize_t result
-    cdef int error
+    cdef int error = 0
     FASTSOCK_COUNT(counters.calls, 1)
-    if state != NULL and state.flags:
-        if state.flags & FASTSOCK_FD_HAS_ULP:
-            traits &= ~MAY_KEEP_GIL
     if lowat_in_use and operation.direction == RECEIVE:
         traits &= ~MAY_TRY_FIRST
-    if traits & MAY_TRY_FIRST and (
-            budget.timeout_ns == 0
-            or state == NULL or state.reluctance[operation.direction] < 2):
-        result = run(operation, fd, arguments, FASTSOCK_DONTWAIT,
-                     may_keep_gil(traits, state), state, &error)
-        if result >= 0:
-            if state != NULL:
-                learn(&state.reluctance[operation.direction], False)
-            if budget.timeout_ns > 0:
-                FASTSOCK_COUNT(counters.polls_saved, 1)
-            return result
-        if error in (EAGAIN, EWOULDBLOCK):
-            FASTSOCK_COUNT(counters.tries_failed, 1)
-            if budget.timeout_ns == 0:
-                return raise_errno(error)
-            if state != NULL:
-                learn(&state.reluctance[operation.direction], True)
-        elif error == EINTR:
-            PyErr_CheckSignals()
-        else:
+    if not traits & MAY_TRY_FIRST or (reluctance[0] >= 2 and budget.timeout_ns != 0):
+        return wait_and_call(sock, fd, state, operation, arguments, traits, budget)
+    result = run(operation, fd, arguments, FASTSOCK_DONTWAIT,
+                 may_keep_gil(traits, state), state, &error)
+    if result >= 0:
+        learn(reluctance, False)
+        if budget.timeout_ns > 0:
+            FASTSOCK_COUNT(counters.polls_saved, 1)
+        return result
+    if error == EINTR:
+        PyErr_CheckSignals()
+    elif error not in (EAGAIN, EWOULDBLOCK):
+        return raise_errno(error)
+    else:
+        FASTSOCK_COUNT(counters.tries_failed, 1)
+        if budget.timeout_ns == 0:
             return raise_errno(error)
+        learn(reluctance, True)
     return wait_and_call(sock, fd, state, operation, arguments, traits, budget)
 
 
@@ -165,7 +162,7 @@ cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
         extra_flags = FASTSOCK_DONTWAIT  # O_NONBLOCK may have been cleared through a dup
     while True:
         check_owner(sock, fd)
-        if traits & MAY_TRY_FIRST and state != NULL and state.spin != NULL:
+        if traits & MAY_TRY_FIRST and state.spin != NULL:
             if spin(sock, fd, state, operation, arguments, budget.deadline_ns,
                     &result, &error):
                 if result >= 0:
@@ -185,7 +182,7 @@ cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
         if asleep_ns > READY_NS:
             FASTSOCK_COUNT(counters.waits, 1)
         if result >= 0:
-            if state != NULL and traits & MAY_TRY_FIRST:
+            if traits & MAY_TRY_FIRST:
                 learn(&state.reluctance[operation.direction], asleep_ns > READY_NS)
             return result
         if error == EINTR:

@@ -1,0 +1,51 @@
+"""Threads that are known to sleep in a system call: no test has to guess by sleeping."""
+
+import os
+import pathlib
+import platform
+import sys
+import threading
+
+import pytest
+
+from tests.conftest import TIMEOUT_S
+
+# The numbers of the calls; some C libraries make poll(2) of ppoll(2).
+NUMBERS = {
+    "x86_64": {"poll": {7, 271}, "recv": {45}, "epoll_wait": {232, 281}},
+    "aarch64": {"poll": {73}, "recv": {207}, "epoll_wait": {22}},
+}.get(platform.machine(), {})
+
+needs_to_see_sleepers = pytest.mark.skipif(
+    sys.platform != "linux" or not NUMBERS or not os.access("/proc/self/syscall", os.R_OK),
+    reason="needs /proc/.../syscall, to see in which call a thread sleeps")
+
+
+class Worker:
+    """Calls a function in a thread; returns once the thread sleeps in the system call."""
+
+    def __init__(self, call, function, *arguments):
+        self.error = self.result = None
+        self.thread = threading.Thread(target=self._run, args=(function, *arguments))
+        self.thread.start()
+        while not self.sleeps_in(call):
+            assert self.thread.is_alive(), f"returned {self.result!r}, raised {self.error!r}"
+            os.sched_yield()
+
+    def _run(self, function, *arguments):
+        try:
+            self.result = function(*arguments)
+        except BaseException as error:
+            self.error = error
+
+    def sleeps_in(self, call):
+        task = pathlib.Path("/proc/self/task", str(self.thread.native_id), "syscall")
+        try:
+            first = task.read_text().split()[0]
+        except (OSError, IndexError):  # it has just ended
+            return False
+        return first.isdigit() and int(first) in NUMBERS[call]
+
+    def join(self):
+        self.thread.join(TIMEOUT_S)
+        assert not self.thread.is_alive()
