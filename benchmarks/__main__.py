@@ -7,8 +7,8 @@ import sys
 
 from benchmarks.measure import header
 
-SUBJECTS = ["instructions", "calls", "receive_sizes", "convoy", "accept", "files_and_buffers", "ping_pong",
-            "idle"]
+SUBJECTS = ["instructions", "calls", "receive_sizes", "convoy", "accept", "files_and_buffers",
+            "streams", "ping_pong", "idle"]
 
 
 def main():

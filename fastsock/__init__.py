@@ -44,18 +44,19 @@ SocketIO = _file_class
 # The interpreter's own makefile(), which then makes our SocketIO.
 socket.makefile = _functions.rebound(_stdlib.socket.makefile, globals())
 
-__all__ = [*_stdlib.__all__, *_extra, "IncompleteReadError", "adopt", "install",
-           "set_default_spin", "stats", "uninstall"]
+# What not every program needs is imported when asked for: name, and module.
+_LATER = {"FramingError": "_exceptions", "IncompleteReadError": "_exceptions",
+          "LimitOverrunError": "_exceptions", "Stream": "_stream", "framing": "framing",
+          "install": "_install", "uninstall": "_install"}
 
-# What few programs need, and none on its hot path, is imported when asked for.
-_LATER = {"IncompleteReadError": "_exceptions", "install": "_install",
-          "uninstall": "_install"}
+__all__ = [*_stdlib.__all__, *_extra, *_LATER, "adopt", "set_default_spin", "stats"]
 
 
 def __getattr__(name):
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
-    value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    module = importlib.import_module(f"{__name__}.{_LATER[name]}")
+    value = module if name == _LATER[name] else getattr(module, name)
     globals()[name] = value
     return value

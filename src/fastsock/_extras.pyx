@@ -18,18 +18,18 @@ from fastsock cimport _connection
 from fastsock._address cimport is_ours
 from fastsock._arguments cimport as_int, as_size
 from fastsock._buffers cimport borrow_writable, is_plain
-from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
-from fastsock._errors cimport attach, raise_timeout
+from fastsock._deadline cimport deadline_after, has_passed
+from fastsock._errors cimport attach
 from fastsock._gather cimport send_all_of
 from fastsock._libc cimport SOCK_STREAM
 from fastsock._object cimport SocketHead
 from fastsock._python cimport (
-    BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING, PyErr_CheckSignals,
+    BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
 )
 from fastsock._self cimport class_of_sockets, head_of, overrides
 from fastsock._spin cimport set_spin
 from fastsock._transfer cimport STACK_SIZE, receive
-from fastsock._wait cimport Budget, budget_of
+from fastsock._wait cimport Budget, budget_of, check_progress
 
 
 cdef class ExtraMethods:
@@ -261,11 +261,6 @@ cdef Py_ssize_t fill(SocketHead *sock, char *memory, Py_ssize_t size, bint is_pl
         if count == 0:
             break
         filled[0] += count
-        if filled[0] < size and budget.timeout_ns != 0:
-            PyErr_CheckSignals()
-            # The time runs from the first part on, also while there is always more.
-            if budget.deadline_ns == NO_DEADLINE:
-                budget.deadline_ns = deadline_after(budget.timeout_ns)
-            elif has_passed(budget.deadline_ns):
-                raise_timeout()
+        if filled[0] < size:
+            check_progress(&budget, False)
     return filled[0]

@@ -13,18 +13,17 @@ from libc.string cimport memset
 
 cimport fastsock._libc as libc
 from fastsock._buffers cimport fastsock_copy
-from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
-from fastsock._errors cimport attach, raise_timeout
+from fastsock._errors cimport attach
 from fastsock._libc cimport POLLOUT, iovec, msghdr
 from fastsock._operation cimport SEND, Operation
 from fastsock._platform cimport FASTSOCK_IOV_MAX
-from fastsock._python cimport PyBytes_AS_STRING, PyErr_CheckSignals, PyTuple_GET_ITEM
+from fastsock._python cimport PyBytes_AS_STRING, PyTuple_GET_ITEM
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport SENDMSG as NAME_SENDMSG
 from fastsock._traits cimport PLAIN, traits_of
 from fastsock._transfer cimport borrow_scratch, give_back_scratch, transmit
 from fastsock._vector cimport Vector
-from fastsock._wait cimport Budget, budget_of, call
+from fastsock._wait cimport Budget, budget_of, call, check_progress
 
 cdef enum:
     # Below this on average, copying is faster than an entry each.
@@ -75,16 +74,6 @@ cdef int send_all_of(SocketHead *sock, object buffers, int flags) except -1:
     except BaseException as error:
         attach(error, "bytes_sent", total)
         raise
-
-
-cdef int check_progress(Budget *budget, bint is_done) except -1:
-    """Between two sends: signal handlers, and the deadline of the whole."""
-    PyErr_CheckSignals()
-    if budget.deadline_ns == NO_DEADLINE:
-        budget.deadline_ns = deadline_after(budget.timeout_ns)
-    elif not is_done and has_passed(budget.deadline_ns):
-        raise_timeout()
-    return 0
 
 
 cdef Py_ssize_t send_small(SocketHead *sock, tuple items, int flags, Budget *budget,

@@ -17,6 +17,11 @@ cdef inline SocketHead *head_of(object self) except NULL:
     return NULL
 
 
+cdef inline bint is_socket(object candidate) noexcept:
+    """Is it a socket object, of whatever class?"""
+    return PyObject_TypeCheck(candidate, base_type)
+
+
 cdef int refuse(object self) except -1
 cdef object class_of_sockets()
 cdef object class_of_stdlib()

@@ -14,19 +14,18 @@ from cpython.ref cimport Py_DECREF
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
 from fastsock._buffers cimport fastsock_copy
-from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
-from fastsock._errors cimport attach, raise_timeout
+from fastsock._errors cimport attach
 from fastsock._fdtable cimport FdState, fastsock_enter, fastsock_leave, learn, state_of
 from fastsock._libc cimport MSG_TRUNC, POLLIN, POLLOUT, SOCK_DGRAM, SOCK_STREAM, sockaddr
 from fastsock._operation cimport RECEIVE, SEND, Operation
 from fastsock._python cimport (
-    NewBytes, PyBytes_AS_STRING, PyErr_CheckSignals, PySys_Audit, _PyBytes_Resize,
+    NewBytes, PyBytes_AS_STRING, PySys_Audit, _PyBytes_Resize,
 )
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport RECV as NAME_RECV, RECVFROM as NAME_RECVFROM
 from fastsock._stats cimport SEND as NAME_SEND, SENDTO as NAME_SENDTO
 from fastsock._traits cimport MOST_SENT_UNDER_GIL, MOST_UNDER_GIL, PLAIN, traits_of
-from fastsock._wait cimport budget_of, call
+from fastsock._wait cimport budget_of, call, check_progress
 
 # Only here, since what the header defines is static: others go through the two
 # functions that are declared in the .pxd.
@@ -280,13 +279,9 @@ cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flag
         while True:
             total += transmit(sock, memory + total, size - total, flags, is_plain_memory,
                               &budget)
-            PyErr_CheckSignals()
+            check_progress(&budget, total >= size)
             if total >= size:
                 return 0
-            if budget.deadline_ns == NO_DEADLINE:
-                budget.deadline_ns = deadline_after(budget.timeout_ns)
-            elif has_passed(budget.deadline_ns):
-                raise_timeout()
     except BaseException as error:
         attach(error, "bytes_sent", total)
         raise

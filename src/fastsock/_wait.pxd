@@ -27,3 +27,4 @@ cdef int wait(SocketHead *sock, int fd, short events, int64_t deadline_ns) excep
 cdef Py_ssize_t call(SocketHead *sock, const Operation *operation, void *arguments,
                      int traits, Budget *budget) except -1
 cdef int check_owner(SocketHead *sock, int fd) except -1
+cdef int check_progress(Budget *budget, bint is_done) except -1

@@ -84,6 +84,20 @@ cdef int wait(SocketHead *sock, int fd, short events, int64_t deadline_ns) excep
             return TIMED_OUT
 
 
+cdef int check_progress(Budget *budget, bint is_done) except -1:
+    """Between two calls of one operation: signal handlers, and the deadline of the whole.
+
+    The time runs from the first call on, also while none of them has to wait.
+    """
+    PyErr_CheckSignals()
+    if not is_done:
+        if budget.deadline_ns == NO_DEADLINE:
+            budget.deadline_ns = deadline_after(budget.timeout_ns)
+        elif has_passed(budget.deadline_ns):
+            raise_timeout()
+    return 0
+
+
 cdef inline bint may_keep_gil(int traits, FdState *state) noexcept:
     return (FASTSOCK_HAS_GIL and traits & MAY_KEEP_GIL and state.in_flight == 0
             and state.flags == 0)

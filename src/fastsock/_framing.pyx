@@ -1,0 +1,452 @@
+"""Framings: where a message ends in a stream of bytes, and how one is written.
+
+Job: each class finds the end of the first message in bytes that are there, and writes
+what goes around a payload. No input or output here: a framing is tested as plain data,
+and `Stream` (_stream.pyx) asks it about what has arrived.
+
+Rules:
+  * A framing's settings don't change, so many streams can share one. Only feed() has
+    a memory, and it is the framing's own.
+  * A message that is longer than the limit is refused as soon as that is known, before
+    it is buffered. Limits are finite by default.
+  * How the bytes were cut into pieces changes no message and no error. Messages in
+    front of an error are given out first; the error comes with the next call.
+"""
+
+import re
+import struct
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_Append
+from libc.string cimport memchr, memcmp, memcpy
+
+from fastsock._arguments cimport as_size
+from fastsock._buffers cimport borrow_readable, fastsock_copy
+from fastsock._inbox cimport append, free_inbox, front, length, settle, take
+from fastsock._python cimport BufferView, PyBuffer_Release
+
+from fastsock._exceptions import FramingError, IncompleteReadError, LimitOverrunError
+
+cdef extern from "<string.h>" nogil:
+    void *memmem(const void *data, size_t size, const void *wanted, size_t wanted_size)
+
+cdef enum:
+    LONGEST_LINE = 65536
+    LARGEST_MESSAGE = 16777216
+
+# Sizes stay far from what a Py_ssize_t can't hold.
+cdef Py_ssize_t LARGEST_LIMIT = 1 << 40
+
+
+cdef int raise_overrun(Framing framing, object size, Py_ssize_t consumed) except -1:
+    raise LimitOverrunError(
+        f"a message of {size} bytes is above the limit of {framing.limit}", consumed)
+
+
+cdef int raise_malformed(str what, int64_t position) except -1:
+    raise FramingError(f"{what} at byte {position} of the stream", position)
+
+
+cdef int raise_incomplete(Framing framing, Inbox *inbox) except -1:
+    """The end came inside the message at the front; its bytes are taken."""
+    cdef Frame frame
+    cdef Py_ssize_t searched = 0
+    partial = PyBytes_FromStringAndSize(front(inbox), length(inbox))
+    framing.find(front(inbox), length(inbox), &searched, inbox.taken, &frame)
+    take(inbox, length(inbox))
+    raise IncompleteReadError(partial, frame.total if frame.total else None)
+
+
+cdef object messages_in(Framing framing, Inbox *inbox, Py_ssize_t *searched, Py_ssize_t most):
+    """The payloads of all whole messages at the front, at most so many: a list."""
+    cdef list found = []
+    cdef Frame frame
+    cdef Py_ssize_t count = 0
+    while count < most and length(inbox) > 0:
+        try:
+            if not framing.find(front(inbox), length(inbox), searched, inbox.taken, &frame):
+                break
+        except ValueError:
+            if count == 0:
+                raise
+            break  # it is found again by the next call
+        PyList_Append(found, PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size))
+        take(inbox, frame.total)
+        searched[0] = 0
+        count += 1
+    return found
+
+
+cdef class Framing:
+    """What all framings have; Lines, LengthPrefix, Varint, Netstring and Fixed are some.
+
+    Thread safety: encode() may be called by any thread; feed() by one at a time.
+    """
+
+    def __dealloc__(self):
+        free_inbox(&self.fed)
+
+    cdef int set_limit(self, object limit) except -1:
+        cdef Py_ssize_t most = as_size(limit)
+        if not 0 < most <= LARGEST_LIMIT:
+            raise ValueError(f"limit must be 1 to {LARGEST_LIMIT} bytes, not {most}")
+        self.limit = most
+        return 0
+
+    cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
+                   int64_t position, Frame *frame) except -1:
+        raise TypeError(f"{type(self).__name__} is no framing of its own")
+
+    cdef Py_ssize_t write_header(self, Py_ssize_t payload_size, char *target) except -1:
+        return 0
+
+    cdef Py_ssize_t write_trailer(self, char *target) except -1:
+        return 0
+
+    cdef int check_payload(self, const char *payload, Py_ssize_t size) except -1:
+        if size > self.limit:
+            raise ValueError(f"a message of {size} bytes is above the limit of {self.limit}")
+        return 0
+
+    def feed(self, data, /):
+        """Take bytes as they arrived, and return the messages that are whole now.
+
+        Parameters
+        ----------
+        data : bytes-like
+            The next bytes of the stream, cut anywhere.
+
+        Returns
+        -------
+        list of bytes
+            The payloads; empty while there is no whole message.
+
+        Raises
+        ------
+        LimitOverrunError, FramingError
+            The next message is too long, or none. Messages before it were returned
+            before: if this call has some, it returns them, and the next one raises.
+        """
+        cdef BufferView view
+        borrow_readable(data, &view)
+        try:
+            append(&self.fed, <const char *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        found = messages_in(self, &self.fed, &self.fed_searched, LARGEST_LIMIT)
+        settle(&self.fed)
+        return found
+
+    def feed_eof(self):
+        """Say that the stream has ended.
+
+        Raises
+        ------
+        IncompleteReadError
+            Inside a message: `.partial` is what had arrived of it. Then feed() starts
+            with a new stream.
+        """
+        if length(&self.fed):
+            raise_incomplete(self, &self.fed)
+
+    def encode(self, payload, /):
+        """The bytes to send for one message.
+
+        Parameters
+        ----------
+        payload : bytes-like
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        ValueError
+            This framing can't carry the payload: it is above the limit, contains the
+            delimiter, or has not the fixed size.
+        """
+        cdef BufferView view
+        cdef char[MOST_HEADER] header
+        cdef char[MOST_HEADER] trailer
+        cdef Py_ssize_t before, after
+        borrow_readable(payload, &view)
+        try:
+            self.check_payload(<const char *>view.buf, view.len)
+            before = self.write_header(view.len, header)
+            after = self.write_trailer(trailer)
+            message = PyBytes_FromStringAndSize(NULL, before + view.len + after)
+            memcpy(PyBytes_AS_STRING(message), header, before)
+            memcpy(PyBytes_AS_STRING(message) + before, view.buf, view.len)
+            memcpy(PyBytes_AS_STRING(message) + before + view.len, trailer, after)
+            return message
+        finally:
+            PyBuffer_Release(&view)
+
+
+cdef class Lines(Framing):
+    """Messages that end with a delimiter, which is not part of them.
+
+    Parameters
+    ----------
+    delimiter : bytes
+        1 to 32 bytes.
+    limit : int
+        The longest message in bytes, without its delimiter.
+    """
+    cdef readonly bytes delimiter
+
+    def __init__(self, delimiter=b"\n", *, limit=LONGEST_LINE):
+        self.set_limit(limit)
+        self.delimiter = bytes(delimiter) if not isinstance(delimiter, (int, str)) else None
+        if self.delimiter is None:
+            raise TypeError(f"delimiter must be bytes, not {type(delimiter).__name__!r}")
+        if not 1 <= len(self.delimiter) <= MOST_HEADER:
+            raise ValueError(f"delimiter must be 1 to {MOST_HEADER} bytes long, "
+                             f"not {len(self.delimiter)}")
+
+    cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
+                   int64_t position, Frame *frame) except -1:
+        cdef const char *wanted = PyBytes_AS_STRING(self.delimiter)
+        cdef Py_ssize_t wanted_size = PyBytes_GET_SIZE(self.delimiter)
+        cdef const char *found
+        frame.header = frame.total = 0
+        if wanted_size == 1:
+            found = <const char *>memchr(data + searched[0], wanted[0], size - searched[0])
+        else:
+            found = <const char *>memmem(
+                data + searched[0], size - searched[0], wanted, wanted_size)
+        if found == NULL:
+            searched[0] = max(0, size - wanted_size + 1)
+            if searched[0] > self.limit:
+                raise_overrun(self, f"{self.limit + 1} or more", searched[0])
+            return False
+        frame.size = found - data
+        if frame.size > self.limit:
+            raise_overrun(self, frame.size, frame.size)
+        frame.total = frame.size + wanted_size
+        return True
+
+    cdef Py_ssize_t write_trailer(self, char *target) except -1:
+        fastsock_copy(target, PyBytes_AS_STRING(self.delimiter),
+                      PyBytes_GET_SIZE(self.delimiter))
+        return PyBytes_GET_SIZE(self.delimiter)
+
+    cdef int check_payload(self, const char *payload, Py_ssize_t size) except -1:
+        cdef Py_ssize_t wanted_size = PyBytes_GET_SIZE(self.delimiter)
+        cdef const char *wanted = PyBytes_AS_STRING(self.delimiter)
+        Framing.check_payload(self, payload, size)
+        if size and memmem(payload, size, wanted, wanted_size) != NULL:
+            raise ValueError(f"the message contains the delimiter {self.delimiter!r}")
+        # Its end and the delimiter together may hold the delimiter sooner ("\r" "\r\r").
+        cdef Py_ssize_t rest
+        for rest in range(1, min(size, wanted_size - 1) + 1):
+            if (memcmp(payload + size - rest, wanted, rest) == 0
+                    and memcmp(wanted, wanted + rest, wanted_size - rest) == 0):
+                raise ValueError(f"with the end of the message the delimiter "
+                                 f"{self.delimiter!r} would be found too soon")
+        return 0
+
+
+cdef class Sized(Framing):
+    """What the framings have in common whose header says how long the payload is."""
+
+    cdef int set_frame(self, Frame *frame, Py_ssize_t header, unsigned long long size,
+                       Py_ssize_t trailer) except -1:
+        if size > <unsigned long long>self.limit:
+            frame.total = 0
+            raise_overrun(self, size, header)
+        frame.header = header
+        frame.size = <Py_ssize_t>size
+        frame.total = header + frame.size + trailer
+        return 0
+
+
+cdef class LengthPrefix(Sized):
+    """Messages with their length in front, as one integer of the struct module.
+
+    Parameters
+    ----------
+    format : str
+        One of the integers b, B, h, H, i, I, l, L, q, Q, n, N, with a byte order in
+        front if wanted: "!I" is four bytes in network order.
+    limit : int
+        The longest payload in bytes; by default 16 MiB, or what the integer can say.
+    includes_header : bool
+        Does the length count itself?
+    """
+    cdef readonly str format
+    cdef readonly bint includes_header
+    cdef int width
+    cdef bint is_big
+    cdef bint is_signed
+    cdef unsigned long long largest
+
+    def __init__(self, format="!I", *, limit=None, includes_header=False):
+        if not isinstance(format, str):
+            raise TypeError(f"format must be a str, not {type(format).__name__!r}")
+        if not re.fullmatch("[@=<>!]?[bBhHiIlLqQ]|@?[nN]", format):
+            raise ValueError("format must be one integer of the struct module with an "
+                             f"optional byte order, such as '!I', not {format!r}")
+        self.format = format
+        self.includes_header = includes_header
+        self.width = struct.calcsize(format)
+        self.is_big = struct.pack(format, 1).endswith(b"\x01") and self.width > 1
+        self.is_signed = format.endswith(tuple("bhilqn"))
+        self.largest = ~<unsigned long long>0 >> (64 - 8 * self.width + self.is_signed)
+        cdef unsigned long long most = self.largest
+        if includes_header:
+            most -= self.width
+        self.set_limit(min(<unsigned long long>LARGEST_MESSAGE, most) if limit is None else limit)
+        if <unsigned long long>self.limit > most:
+            raise ValueError(f"a length of format {format!r} can say at most {most} bytes: "
+                             f"limit can't be {limit}")
+
+    cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
+                   int64_t position, Frame *frame) except -1:
+        cdef const unsigned char *header = <const unsigned char *>data
+        cdef unsigned long long value = 0
+        cdef int index
+        frame.total = 0
+        if size < self.width:
+            return False
+        if self.is_big:
+            for index in range(self.width):
+                value = value << 8 | header[index]
+        else:
+            for index in range(self.width - 1, -1, -1):
+                value = value << 8 | header[index]
+        if self.is_signed and value > self.largest:
+            raise_malformed("a negative length", position)
+        if self.includes_header:
+            if value < <unsigned long long>self.width:
+                raise_malformed(f"a length of {value}, which counts its own {self.width} bytes,",
+                                position)
+            value -= self.width
+        self.set_frame(frame, self.width, value, 0)
+        return size >= frame.total
+
+    cdef Py_ssize_t write_header(self, Py_ssize_t payload_size, char *target) except -1:
+        cdef unsigned long long value = payload_size
+        cdef int index
+        if self.includes_header:
+            value += self.width
+        for index in range(self.width):
+            target[self.width - 1 - index if self.is_big else index] = <char>(value & 255)
+            value >>= 8
+        return self.width
+
+
+cdef class Varint(Sized):
+    """Messages with their length in front as a varint: protobuf's delimited form.
+
+    Parameters
+    ----------
+    limit : int
+        The longest payload in bytes.
+    """
+
+    def __init__(self, *, limit=LARGEST_MESSAGE):
+        self.set_limit(limit)
+
+    cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
+                   int64_t position, Frame *frame) except -1:
+        cdef unsigned long long value = 0
+        cdef unsigned char byte
+        cdef int index
+        frame.total = 0
+        for index in range(<int>min(size, 10)):
+            byte = <unsigned char>data[index]
+            if index == 9 and byte > 1:
+                raise_malformed("a varint of more than 10 bytes" if byte & 128
+                                else "a varint of more than 64 bits", position + 9)
+            value |= <unsigned long long>(byte & 127) << (7 * index)
+            if not byte & 128:
+                self.set_frame(frame, index + 1, value, 0)
+                return size >= frame.total
+        return False
+
+    cdef Py_ssize_t write_header(self, Py_ssize_t payload_size, char *target) except -1:
+        cdef unsigned long long value = payload_size
+        cdef Py_ssize_t count = 0
+        while value > 127:
+            target[count] = <char>(value & 127 | 128)
+            value >>= 7
+            count += 1
+        target[count] = <char>value
+        return count + 1
+
+
+cdef class Netstring(Sized):
+    """Messages as netstrings: b"5:hello,".
+
+    Parameters
+    ----------
+    limit : int
+        The longest payload in bytes.
+
+    Source: https://cr.yp.to/proto/netstrings.txt
+    """
+
+    def __init__(self, *, limit=LARGEST_MESSAGE):
+        self.set_limit(limit)
+
+    cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
+                   int64_t position, Frame *frame) except -1:
+        cdef unsigned long long value = 0
+        cdef Py_ssize_t index
+        frame.total = 0
+        for index in range(size):
+            if index > 0 and data[index] == b":":
+                self.set_frame(frame, index + 1, value, 1)
+                break
+            if not b"0" <= data[index] <= b"9":
+                raise_malformed("no digit or colon in the length of a netstring",
+                                position + index)
+            if index == 1 and data[0] == b"0":
+                raise_malformed("a zero in front of the length of a netstring", position)
+            value = value * 10 + (<unsigned char>data[index] - <unsigned char>b"0")
+            if value > <unsigned long long>self.limit:
+                raise_overrun(self, f"{value} or more", index + 1)
+        if frame.total == 0 or size < frame.total:
+            return False
+        if data[frame.total - 1] != b",":
+            raise_malformed("no comma behind a netstring", position + frame.total - 1)
+        return True
+
+    cdef Py_ssize_t write_header(self, Py_ssize_t payload_size, char *target) except -1:
+        digits = b"%d:" % payload_size
+        fastsock_copy(target, PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
+        return PyBytes_GET_SIZE(digits)
+
+    cdef Py_ssize_t write_trailer(self, char *target) except -1:
+        target[0] = b","
+        return 1
+
+
+cdef class Fixed(Sized):
+    """Messages of one size, without anything around them.
+
+    Parameters
+    ----------
+    size : int
+        1 or more bytes.
+    """
+
+    def __init__(self, size):
+        self.set_limit(size)
+
+    @property
+    def size(self):
+        """The size of each message in bytes."""
+        return self.limit
+
+    cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
+                   int64_t position, Frame *frame) except -1:
+        self.set_frame(frame, 0, self.limit, 0)
+        return size >= frame.total
+
+    cdef int check_payload(self, const char *payload, Py_ssize_t size) except -1:
+        if size != self.limit:
+            raise ValueError(f"a message of this framing has {self.limit} bytes, not {size}")
+        return 0

@@ -1,0 +1,20 @@
+# What a stream reads from and writes to. Its rules are in `_link.pyx`.
+
+from fastsock._object cimport SocketHead
+from fastsock._outbox cimport Outbox
+from fastsock._wait cimport Budget
+
+
+cdef class Link:
+    cdef readonly object sock
+    cdef SocketHead *head       # NULL: through the methods of its class
+    cdef object receive_method  # recv, or recv_into where only that is its own
+    cdef bint receives_into
+    cdef object send_method     # send, or None where only sendall is its own
+    cdef readonly bint has_ended
+
+    cdef Budget budget(self)
+    cdef Py_ssize_t receive(self, char *memory, Py_ssize_t size, bint is_plain_memory,
+                            Budget *budget) except -1
+    cdef int send(self, Outbox outbox) except -1
+    cdef Py_ssize_t send_part(self, bytes part, Py_ssize_t total) except -1

@@ -1,0 +1,133 @@
+"""What a stream reads from and writes to: a socket's system calls, or a class's methods.
+
+Rules: a socket of fastsock's or the stdlib's class is used directly. Whatever has a
+recv, recv_into, send or sendall of its own (TLS) is used through these, and then its
+own timeout bounds each call. The end of the stream is remembered: once the peer has
+ended it, no call is made any more.
+"""
+
+from libc.string cimport memcpy
+
+from fastsock._buffers cimport borrow_readable
+from fastsock._deadline cimport NO_DEADLINE
+from fastsock._errors cimport attach
+from fastsock._gather cimport send_all_of
+from fastsock._libc cimport SOCK_STREAM
+from fastsock._python cimport BufferView, PyBuffer_Release
+from fastsock._self cimport class_of_sockets, class_of_stdlib, head_of, is_socket, overrides
+from fastsock._transfer cimport receive, transmit
+from fastsock._wait cimport budget_of, check_progress
+
+
+cdef class Link:
+    """Internal: belongs to one Stream."""
+
+    def __init__(self, sock):
+        cls = type(sock)
+        self.sock = sock
+        if is_socket(sock):
+            if head_of(sock).type != SOCK_STREAM:
+                raise ValueError("a Stream needs a SOCK_STREAM socket, and this one is "
+                                 f"{sock.type!r}")
+            if cls is class_of_stdlib() or not overrides(sock):
+                self.head = head_of(sock)
+                return
+            ours = class_of_sockets(), class_of_stdlib()
+            self.receives_into = not is_own(cls, "recv", ours) and is_own(cls, "recv_into", ours)
+            if not is_own(cls, "send", ours) and is_own(cls, "sendall", ours):
+                self.receive_method = sock.recv_into if self.receives_into else sock.recv
+                return
+        self.receive_method = sock.recv_into if self.receives_into else sock.recv
+        self.send_method = sock.send
+
+    cdef Budget budget(self):
+        """The time that one operation may take: the socket's timeout."""
+        cdef Budget budget
+        if self.head != NULL:
+            return budget_of(self.head)
+        budget.deadline_ns = NO_DEADLINE
+        try:
+            timeout = self.sock.gettimeout()
+        except AttributeError:
+            timeout = None
+        budget.timeout_ns = -1 if timeout is None else <long long>(timeout * 1e9)
+        return budget
+
+    cdef Py_ssize_t receive(self, char *memory, Py_ssize_t size, bint is_plain_memory,
+                            Budget *budget) except -1:
+        """Receive once, at least a byte; 0 at the peer's end."""
+        cdef BufferView view
+        cdef Py_ssize_t count
+        if self.has_ended:
+            return 0
+        if self.head != NULL:
+            count = receive(self.head, memory, size, 0, is_plain_memory, NULL, budget)
+        else:
+            # Not into our memory: a method may keep the view that it is given.
+            if self.receives_into:
+                data = bytearray(size)
+                count = self.receive_method(data)
+                data = memoryview(data)[:count]
+            else:
+                data = self.receive_method(size)
+            borrow_readable(data, &view)
+            try:
+                count = view.len
+                if count > size:
+                    raise ValueError(f"{type(self.sock).__name__}.recv({size}) returned "
+                                     f"{count} bytes")
+                memcpy(memory, view.buf, count)
+            finally:
+                PyBuffer_Release(&view)
+        if count == 0:
+            self.has_ended = True
+        return count
+
+    cdef int send(self, Outbox outbox) except -1:
+        """Send all; on failure the rest stays in the outbox, and the exception has
+        `bytes_sent`, how much of it went out."""
+        cdef Py_ssize_t total = 0
+        cdef Py_ssize_t sent
+        cdef Budget budget
+        try:
+            if self.head == NULL:
+                for part in outbox.all_parts():
+                    total = self.send_part(part, total)
+            elif outbox.parts:
+                send_all_of(self.head, outbox.all_parts(), 0)
+                total = outbox.size
+            else:
+                budget = budget_of(self.head)
+                while total < outbox.filled:
+                    sent = transmit(self.head, outbox.memory + total, outbox.filled - total, 0,
+                                    True, &budget)
+                    total += sent
+                    check_progress(&budget, total == outbox.filled)
+        except BaseException as error:
+            total = max(total, getattr(error, "bytes_sent", 0))
+            attach(error, "bytes_sent", total)
+            outbox.forget(total)
+            raise
+        outbox.forget(total)
+        return 0
+
+    cdef Py_ssize_t send_part(self, bytes part, Py_ssize_t total) except -1:
+        """Send one part by the class's own methods; `total` bytes went before it."""
+        left = memoryview(part)
+        try:
+            if self.send_method is None:
+                self.sock.sendall(part)
+                return total + len(part)
+            while len(left):
+                left = left[self.send_method(left):]
+        except BaseException as error:
+            sent = len(part) - len(left) + getattr(error, "bytes_sent", 0)
+            attach(error, "bytes_sent", total + sent)
+            raise
+        return total + len(part)
+
+
+cdef bint is_own(object cls, str name, tuple known) except -1:
+    """Has the class a method of its own under this name?"""
+    method = getattr(cls, name)
+    return all([method is not getattr(one, name) for one in known])

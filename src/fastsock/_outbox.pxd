@@ -1,0 +1,14 @@
+# Bytes that are to be sent. Its rules are in `_outbox.pyx`.
+
+cdef class Outbox:
+    cdef list parts             # whole pieces, as bytes, in front of what is in `memory`
+    cdef char *memory
+    cdef Py_ssize_t filled
+    cdef Py_ssize_t capacity
+    cdef readonly Py_ssize_t size   # of all
+
+    cdef char *make_room(self, Py_ssize_t room) except NULL
+    cdef int add(self, object data, const void *memory, Py_ssize_t size) except -1
+    cdef int close_piece(self) except -1
+    cdef list all_parts(self)
+    cdef int forget(self, Py_ssize_t sent) except -1

@@ -1,0 +1,223 @@
+"""Stream: what a user makes over a stream socket, to read, write and send messages.
+
+Job: the constructor, its state, and writing. Reading is in _reader, messages that
+arrive in _message_reader; what is to be sent is in an outbox (_outbox), the system
+calls, or methods of a class of its own, are behind a link (_link).
+
+Rule: nothing that was accepted is lost or sent twice. What a failed flush did not send
+stays in the outbox, and the next one goes on.
+"""
+
+from fastsock._arguments cimport as_size
+from fastsock._buffers cimport borrow_readable
+from fastsock._framing cimport MOST_HEADER, Framing
+from fastsock._link cimport Link
+from fastsock._message_reader cimport MessageReader
+from fastsock._outbox cimport Outbox
+from fastsock._python cimport BufferView, PyBuffer_Release
+from fastsock._reader cimport fastsock_claim, fastsock_release
+
+cdef enum:
+    LARGEST_SIZE = 1 << 30
+
+
+cdef class Stream(MessageReader):
+    """A buffered reader and writer over one connected stream socket.
+
+    Parameters
+    ----------
+    sock : socket
+        Connected, SOCK_STREAM: fastsock's, the stdlib's, an ssl.SSLSocket, or any
+        object with recv() and send(). Blocking, with a timeout, or non-blocking.
+    framing : framing.Lines, LengthPrefix, Varint, Netstring or Fixed, optional
+        Where a message ends; needed by the methods with `message` in their names.
+    limit : int
+        The longest line in bytes that readline() and readuntil() return.
+    read_size : int
+        Bytes asked of the kernel at a time.
+    high_water : int
+        Bytes that write() keeps before it sends them.
+
+    Raises
+    ------
+    ValueError
+        For a socket that is no stream, or a size below 1.
+
+    Thread safety: one reader and one writer at a time, which may be two threads.
+    """
+    cdef Outbox outbox
+    cdef Py_ssize_t high_water
+    cdef int is_written         # claimed by a writer
+
+    def __init__(self, sock, *, framing=None, limit=65536, read_size=65536,
+                 high_water=65536):
+        for name, size in (("limit", limit), ("read_size", read_size),
+                           ("high_water", high_water)):
+            if not 1 <= as_size(size) <= LARGEST_SIZE:
+                raise ValueError(f"{name} must be 1 to {LARGEST_SIZE} bytes, not {size}")
+        if framing is not None and not isinstance(framing, Framing):
+            raise TypeError("framing must be one of fastsock.framing, such as Lines(), "
+                            f"not {framing!r}")
+        if self.link is not None:
+            raise RuntimeError("a Stream is made once")
+        self.link = Link(sock)
+        self.outbox = Outbox()
+        self.framing = framing
+        self.limit = as_size(limit)
+        self.read_size = as_size(read_size)
+        self.high_water = as_size(high_water)
+
+    @property
+    def sock(self):
+        """The socket. What is received from it directly is missing here."""
+        return self.link.sock
+
+    def fileno(self):
+        """The socket's file descriptor, -1 once it is closed."""
+        return self.link.sock.fileno()
+
+    def readable(self):
+        """True."""
+        return True
+
+    def writable(self):
+        """True."""
+        return True
+
+    def close(self):
+        """Send what was written, and close the socket, also if that fails."""
+        if self.closed:
+            return
+        try:
+            if self.outbox.size:
+                self.flush()
+        finally:
+            self.closed = True
+            self.link.sock.close()
+
+    def __enter__(self):
+        self.check_open()
+        return self
+
+    def __exit__(self, *details):
+        self.close()
+
+    def __repr__(self):
+        state = "closed" if self.closed else f"{self.pending()} bytes to read"
+        return f"<fastsock.Stream over {self.link.sock!r}, {state}>"
+
+    # -- writing -------------------------------------------------------------
+
+    cdef int begin_writing(self) except -1:
+        self.check_open()
+        if not fastsock_claim(&self.is_written):
+            raise RuntimeError("the stream is being written to already: one writer at a time")
+        return 0
+
+    def write(self, data, /):
+        """Keep bytes to be sent; once more than the high-water mark would be kept, those
+        before are sent first.
+
+        Returns
+        -------
+        int
+            The number of bytes, all of which were taken. If sending fails, none of
+            `data` was.
+        """
+        cdef BufferView view
+        borrow_readable(data, &view)
+        try:
+            self.begin_writing()
+            try:
+                if self.outbox.size and self.outbox.size + view.len > self.high_water:
+                    self.link.send(self.outbox)
+                self.outbox.add(data, view.buf, view.len)
+            finally:
+                fastsock_release(&self.is_written)
+            return view.len
+        finally:
+            PyBuffer_Release(&view)
+
+    def writelines(self, lines, /):
+        """write() each of an iterable of bytes-like objects."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self):
+        """Send all that was written.
+
+        Raises
+        ------
+        TimeoutError, BlockingIOError, OSError
+            With `.bytes_sent`, how many bytes went out. The rest stays: flush() again
+            goes on where this ended.
+        """
+        self.begin_writing()
+        try:
+            self.link.send(self.outbox)
+        finally:
+            fastsock_release(&self.is_written)
+
+    def send_message(self, payload, /):
+        """Send one message, after all that was written before.
+
+        Raises
+        ------
+        ValueError
+            The framing can't carry the payload; nothing was sent.
+        TimeoutError, BlockingIOError, OSError
+            As flush(): the rest stays, so go on with flush() and don't send it again.
+        """
+        cdef Framing framing = self.need_framing()
+        self.begin_writing()
+        try:
+            self.put_message(framing, payload)
+            self.link.send(self.outbox)
+        finally:
+            fastsock_release(&self.is_written)
+
+    def send_messages(self, payloads, /):
+        """Send all messages of an iterable, many in one system call.
+
+        Returns
+        -------
+        int
+            How many.
+
+        Raises
+        ------
+        As send_message(). Messages before one that is refused are sent by the next
+        flush().
+        """
+        cdef Framing framing = self.need_framing()
+        cdef Py_ssize_t count = 0
+        self.begin_writing()
+        try:
+            for payload in payloads:
+                self.put_message(framing, payload)
+                count += 1
+                if self.outbox.size >= self.high_water:
+                    self.link.send(self.outbox)
+            self.link.send(self.outbox)
+            return count
+        finally:
+            fastsock_release(&self.is_written)
+
+    cdef int put_message(self, Framing framing, object payload) except -1:
+        """Into the outbox: all of the message, or nothing."""
+        cdef BufferView view
+        cdef Py_ssize_t size
+        cdef Outbox outbox = self.outbox
+        borrow_readable(payload, &view)
+        try:
+            framing.check_payload(<const char *>view.buf, view.len)
+            size = framing.write_header(view.len, outbox.make_room(MOST_HEADER))
+            outbox.filled += size
+            outbox.size += size
+            outbox.add(payload, view.buf, view.len)
+            size = framing.write_trailer(outbox.make_room(MOST_HEADER))
+            outbox.filled += size
+            outbox.size += size
+        finally:
+            PyBuffer_Release(&view)
+        return 0
