@@ -16,7 +16,9 @@ cdef class Framing:
     cdef Inbox fed              # what feed() was given and is no whole message yet
     cdef Py_ssize_t fed_searched
 
+    cdef int check_unmade(self) except -1
     cdef int set_limit(self, object limit) except -1
+    cdef int check_made(self) except -1
     # Is the message at the front of `data` complete? If it is not, `frame.total` says
     # how long it is where that is known. `searched` is 0 for a message that is looked
     # at for the first time, and is kept between the looks: how far there is no end.

@@ -86,11 +86,26 @@ cdef class Framing:
     def __dealloc__(self):
         free_inbox(&self.fed)
 
+    cdef int check_unmade(self) except -1:
+        """First in each __init__: settings don't change, also if a second one fails."""
+        if self.limit:
+            raise RuntimeError(f"a {type(self).__name__} is made once")
+        return 0
+
     cdef int set_limit(self, object limit) except -1:
-        cdef Py_ssize_t most = as_size(limit)
+        """Last in each __init__: without a limit a framing can't be used."""
+        try:
+            most = as_size(limit)
+        except OverflowError:
+            most = 0
         if not 0 < most <= LARGEST_LIMIT:
-            raise ValueError(f"limit must be 1 to {LARGEST_LIMIT} bytes, not {most}")
+            raise ValueError(f"limit must be 1 to {LARGEST_LIMIT} bytes, not {limit}")
         self.limit = most
+        return 0
+
+    cdef int check_made(self) except -1:
+        if self.limit == 0:
+            raise TypeError(f"this {type(self).__name__} was not initialised")
         return 0
 
     cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
@@ -128,6 +143,7 @@ cdef class Framing:
             before: if this call has some, it returns them, and the next one raises.
         """
         cdef BufferView view
+        self.check_made()
         borrow_readable(data, &view)
         try:
             append(&self.fed, <const char *>view.buf, view.len)
@@ -138,16 +154,23 @@ cdef class Framing:
         return found
 
     def feed_eof(self):
-        """Say that the stream has ended.
+        """Say that the stream has ended; feed() starts with a new one.
 
         Raises
         ------
         IncompleteReadError
-            Inside a message: `.partial` is what had arrived of it. Then feed() starts
-            with a new stream.
+            Inside a message: `.partial` is what had arrived of it.
+        LimitOverrunError, FramingError
+            What had arrived is no message.
         """
-        if length(&self.fed):
-            raise_incomplete(self, &self.fed)
+        self.check_made()
+        try:
+            if length(&self.fed):
+                raise_incomplete(self, &self.fed)
+        finally:
+            free_inbox(&self.fed)
+            self.fed.taken = 0
+            self.fed_searched = 0
 
     def encode(self, payload, /):
         """The bytes to send for one message.
@@ -170,6 +193,7 @@ cdef class Framing:
         cdef char[MOST_HEADER] header
         cdef char[MOST_HEADER] trailer
         cdef Py_ssize_t before, after
+        self.check_made()
         borrow_readable(payload, &view)
         try:
             self.check_payload(<const char *>view.buf, view.len)
@@ -197,13 +221,17 @@ cdef class Lines(Framing):
     cdef readonly bytes delimiter
 
     def __init__(self, delimiter=b"\n", *, limit=LONGEST_LINE):
-        self.set_limit(limit)
-        self.delimiter = bytes(delimiter) if not isinstance(delimiter, (int, str)) else None
-        if self.delimiter is None:
-            raise TypeError(f"delimiter must be bytes, not {type(delimiter).__name__!r}")
-        if not 1 <= len(self.delimiter) <= MOST_HEADER:
+        self.check_unmade()
+        try:
+            wanted = bytes(memoryview(delimiter))
+        except TypeError:
+            raise TypeError(
+                f"delimiter must be bytes, not {type(delimiter).__name__!r}") from None
+        if not 1 <= len(wanted) <= MOST_HEADER:
             raise ValueError(f"delimiter must be 1 to {MOST_HEADER} bytes long, "
-                             f"not {len(self.delimiter)}")
+                             f"not {len(wanted)}")
+        self.delimiter = wanted
+        self.set_limit(limit)
 
     cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
                    int64_t position, Frame *frame) except -1:
@@ -252,10 +280,11 @@ cdef class Sized(Framing):
     """What the framings have in common whose header says how long the payload is."""
 
     cdef int set_frame(self, Frame *frame, Py_ssize_t header, unsigned long long size,
-                       Py_ssize_t trailer) except -1:
+                       Py_ssize_t trailer, Py_ssize_t available) except -1:
         if size > <unsigned long long>self.limit:
             frame.total = 0
-            raise_overrun(self, size, header)
+            raise_overrun(self, size, header + <Py_ssize_t>min(
+                size, <unsigned long long>(available - header)))
         frame.header = header
         frame.size = <Py_ssize_t>size
         frame.total = header + frame.size + trailer
@@ -283,12 +312,13 @@ cdef class LengthPrefix(Sized):
     cdef unsigned long long largest
 
     def __init__(self, format="!I", *, limit=None, includes_header=False):
+        self.check_unmade()
         if not isinstance(format, str):
             raise TypeError(f"format must be a str, not {type(format).__name__!r}")
         if not re.fullmatch("[@=<>!]?[bBhHiIlLqQ]|@?[nN]", format):
             raise ValueError("format must be one integer of the struct module with an "
                              f"optional byte order, such as '!I', not {format!r}")
-        self.format = format
+        self.format = str(format)
         self.includes_header = includes_header
         self.width = struct.calcsize(format)
         self.is_big = struct.pack(format, 1).endswith(b"\x01") and self.width > 1
@@ -297,10 +327,12 @@ cdef class LengthPrefix(Sized):
         cdef unsigned long long most = self.largest
         if includes_header:
             most -= self.width
-        self.set_limit(min(<unsigned long long>LARGEST_MESSAGE, most) if limit is None else limit)
-        if <unsigned long long>self.limit > most:
+        if limit is None:
+            limit = min(<unsigned long long>LARGEST_MESSAGE, most)
+        elif limit > most:
             raise ValueError(f"a length of format {format!r} can say at most {most} bytes: "
                              f"limit can't be {limit}")
+        self.set_limit(limit)
 
     cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
                    int64_t position, Frame *frame) except -1:
@@ -323,7 +355,7 @@ cdef class LengthPrefix(Sized):
                 raise_malformed(f"a length of {value}, which counts its own {self.width} bytes,",
                                 position)
             value -= self.width
-        self.set_frame(frame, self.width, value, 0)
+        self.set_frame(frame, self.width, value, 0, size)
         return size >= frame.total
 
     cdef Py_ssize_t write_header(self, Py_ssize_t payload_size, char *target) except -1:
@@ -347,6 +379,7 @@ cdef class Varint(Sized):
     """
 
     def __init__(self, *, limit=LARGEST_MESSAGE):
+        self.check_unmade()
         self.set_limit(limit)
 
     cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
@@ -362,7 +395,7 @@ cdef class Varint(Sized):
                                 else "a varint of more than 64 bits", position + 9)
             value |= <unsigned long long>(byte & 127) << (7 * index)
             if not byte & 128:
-                self.set_frame(frame, index + 1, value, 0)
+                self.set_frame(frame, index + 1, value, 0, size)
                 return size >= frame.total
         return False
 
@@ -389,6 +422,7 @@ cdef class Netstring(Sized):
     """
 
     def __init__(self, *, limit=LARGEST_MESSAGE):
+        self.check_unmade()
         self.set_limit(limit)
 
     cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
@@ -398,7 +432,7 @@ cdef class Netstring(Sized):
         frame.total = 0
         for index in range(size):
             if index > 0 and data[index] == b":":
-                self.set_frame(frame, index + 1, value, 1)
+                self.set_frame(frame, index + 1, value, 1, size)
                 break
             if not b"0" <= data[index] <= b"9":
                 raise_malformed("no digit or colon in the length of a netstring",
@@ -434,6 +468,7 @@ cdef class Fixed(Sized):
     """
 
     def __init__(self, size):
+        self.check_unmade()
         self.set_limit(size)
 
     @property
@@ -443,7 +478,7 @@ cdef class Fixed(Sized):
 
     cdef bint find(self, const char *data, Py_ssize_t size, Py_ssize_t *searched,
                    int64_t position, Frame *frame) except -1:
-        self.set_frame(frame, 0, self.limit, 0)
+        self.set_frame(frame, 0, self.limit, 0, size)
         return size >= frame.total
 
     cdef int check_payload(self, const char *payload, Py_ssize_t size) except -1:

@@ -58,6 +58,8 @@ cdef class Stream(MessageReader):
         if framing is not None and not isinstance(framing, Framing):
             raise TypeError("framing must be one of fastsock.framing, such as Lines(), "
                             f"not {framing!r}")
+        if framing is not None:
+            (<Framing>framing).check_made()
         if self.link is not None:
             raise RuntimeError("a Stream is made once")
         self.link = Link(sock)
