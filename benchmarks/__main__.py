@@ -8,7 +8,7 @@ import sys
 from benchmarks.measure import header
 
 SUBJECTS = ["instructions", "calls", "receive_sizes", "convoy", "accept", "files_and_buffers",
-            "streams", "ping_pong", "idle"]
+            "streams", "datagrams", "ping_pong", "idle"]
 
 
 def main():

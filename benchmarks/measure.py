@@ -45,7 +45,7 @@ class Row:
         noisy = " noisy" if spread[-1] > 2 * spread[0] else ""
         asked = "" if self.asked is None else f"  asked {self.asked:<5}"
         if self.asked_of_c is not None and c is not None:
-            asked += f"  of C {c / self.median('fastsock'):.2f}, asked {self.asked_of_c}  "
+            asked += f"  of C {c / self.median('fastsock'):.2f}, asked {self.asked_of_c:.2f}  "
         if asked:
             asked += "MISSED" if self.missed else "holds"
         return (f"{self.case:52}{self.median('stdlib'):>12,.0f}{self.median('fastsock'):>12,.0f}"

@@ -45,9 +45,10 @@ SocketIO = _file_class
 socket.makefile = _functions.rebound(_stdlib.socket.makefile, globals())
 
 # What not every program needs is imported when asked for: name, and module.
-_LATER = {"FramingError": "_exceptions", "IncompleteReadError": "_exceptions",
-          "LimitOverrunError": "_exceptions", "Stream": "_stream", "framing": "framing",
-          "install": "_install", "uninstall": "_install"}
+_LATER = {"DatagramBatch": "_batch", "FramingError": "_exceptions",
+          "IncompleteReadError": "_exceptions", "LimitOverrunError": "_exceptions",
+          "PacketInfo": "_packet_info", "Stream": "_stream", "TruncatedDatagram": "_batch",
+          "framing": "framing", "install": "_install", "uninstall": "_install"}
 
 __all__ = [*_stdlib.__all__, *_extra, *_LATER, "adopt", "set_default_spin", "stats"]
 

@@ -1,10 +1,11 @@
 import socket as _stdlib
 from _typeshed import ReadableBuffer, WriteableBuffer
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fastsock import framing as framing, framing as _framing
 from socket import *
 from socket import AddressFamily, SocketKind
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, overload
 
 __version__: str
 
@@ -14,6 +15,59 @@ class socket(_stdlib.socket):
     def recv_exactly_into(self, buffer: WriteableBuffer, /) -> int: ...
     def sendmsg_all(self, buffers: Iterable[ReadableBuffer], flags: int = 0, /) -> None: ...
     def set_spin(self, microseconds: int, /) -> None: ...
+    @overload
+    def recvmmsg(
+        self, count: int, bufsize: int = 2048, flags: int = 0, *,
+        ancillary: Literal[False] = False,
+    ) -> list[tuple[bytes, Any]]: ...
+    @overload
+    def recvmmsg(
+        self, count: int, bufsize: int = 2048, flags: int = 0, *, ancillary: Literal[True],
+    ) -> list[tuple[bytes, list[tuple[int, int, bytes]], int, Any]]: ...
+    def recvmmsg_into(
+        self, batch: DatagramBatch, /, flags: int = 0, *, ancillary: bool = False
+    ) -> int: ...
+    def sendmmsg(self, messages: Iterable[Any], flags: int = 0) -> int: ...
+    def sendmmsg_from(self, batch: DatagramBatch, /, flags: int = 0) -> int: ...
+    def send_segmented(
+        self, data: ReadableBuffer, segment_size: int, address: Any = None, /
+    ) -> int: ...
+    def enable_gro(self, enabled: bool = True, /) -> None: ...
+    def join_group(
+        self, group: str, interface: str | int | None = None, source: str | None = None
+    ) -> None: ...
+    def leave_group(
+        self, group: str, interface: str | int | None = None, source: str | None = None
+    ) -> None: ...
+
+class TruncatedDatagram(bytes):
+    full_size: int
+
+class DatagramBatch:
+    count: int
+    size: int
+    def __init__(self, count: int, size: int = 2048) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> memoryview: ...
+    def __setitem__(self, index: int, data: ReadableBuffer) -> None: ...
+    def address(self, index: int, /) -> Any: ...
+    def truncated(self, index: int, /) -> bool: ...
+    def full_size(self, index: int, /) -> int: ...
+    def ancillary(self, index: int, /) -> list[tuple[int, int, bytes]]: ...
+    def clear(self) -> None: ...
+
+@dataclass(frozen=True)
+class PacketInfo:
+    destination: str | None = None
+    local: str | None = None
+    interface: int | None = None
+    timestamp_ns: int | None = None
+    dropped: int | None = None
+    ttl: int | None = None
+    segment_size: int | None = None
+    @classmethod
+    def from_ancillary(cls, ancdata: Iterable[tuple[int, int, bytes]]) -> Self: ...
+    def ancillary(self) -> list[tuple[int, int, bytes]]: ...
 
 class SocketIO(_stdlib.SocketIO): ...
 
@@ -125,6 +179,11 @@ IP_MTU: int
 IP_FREEBIND: int
 IP_MULTICAST_ALL: int
 IP_LOCAL_PORT_RANGE: int
+IP_RECVTTL: int
+MCAST_JOIN_GROUP: int
+MCAST_LEAVE_GROUP: int
+MCAST_JOIN_SOURCE_GROUP: int
+MCAST_LEAVE_SOURCE_GROUP: int
 IPV6_MTU: int
 IPV6_RECVERR: int
 IPV6_FREEBIND: int

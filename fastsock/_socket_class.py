@@ -26,6 +26,20 @@ class _Signature:
         return inspect.signature(stdlib_class)
 
 
+class _Later:
+    """A method that is imported when it is first asked for: few programs need it, and
+    importing fastsock stays quick."""
+
+    def __set_name__(self, owner, name):
+        self.owner, self.name = owner, name
+
+    def __get__(self, instance, cls):
+        from fastsock import _datagrams
+        method = getattr(_datagrams, self.name)
+        setattr(self.owner, self.name, method)
+        return method.__get__(instance, cls)
+
+
 class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
     """A network endpoint: a stdlib socket whose methods are fastsock's.
 
@@ -48,6 +62,10 @@ class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
     # The stdlib's own, or "object is not safe to make" for ssl and subclasses.
     __new__ = stdlib_class.__new__
     __signature__ = _Signature()
+
+    recvmmsg, recvmmsg_into, enable_gro = _Later(), _Later(), _Later()
+    sendmmsg, sendmmsg_from, send_segmented = _Later(), _Later(), _Later()
+    join_group, leave_group = _Later(), _Later()
 
     def __reduce_ex__(self, protocol):
         # Refused as in the stdlib, but for multiprocessing, which passes the fd. It

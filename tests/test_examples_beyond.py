@@ -1,14 +1,17 @@
 """The examples that need fastsock: they use what the stdlib has not."""
 
+import contextlib
 import pathlib
 import re
 import subprocess
 import sys
 
-from tests.conftest import TIMEOUT_S
+import pytest
+
+from tests.conftest import TIMEOUT_S, requires_program
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
-NEED_FASTSOCK = {"redis_client.py", "round_trips.py"}
+NEED_FASTSOCK = {"dns_responder.py", "redis_client.py", "round_trips.py"}
 
 
 def run(name, *arguments, folder):
@@ -32,3 +35,62 @@ def test_the_redis_client_sets_ten_thousand(redis_server, tmp_path):
 
 def test_the_redis_client_is_short():
     assert len((EXAMPLES / "redis_client.py").read_text().splitlines()) < 80
+
+
+@contextlib.contextmanager
+def dns_responder(folder, *names):
+    """The responder, running; its port. It must end well when asked to."""
+    arguments = [word for name in names for word in ("--name", name)]
+    server = subprocess.Popen(
+        [sys.executable, "-P", EXAMPLES / "dns_responder.py", "--port", "0", *arguments],
+        cwd=folder, stdout=subprocess.PIPE, text=True)
+    with server:
+        try:
+            yield int(re.fullmatch(r"listening on 127\.0\.0\.1 (\d+)\n",
+                                   server.stdout.readline())[1])
+        finally:
+            server.terminate()
+    assert server.returncode == 0
+
+
+@requires_program("dig")
+def test_the_dns_responder_answers_dig(tmp_path):
+    def dig(*words):
+        return subprocess.run(
+            ["dig", "@127.0.0.1", "-p", str(port), "+tries=2", "+time=5", *words], check=True,
+            capture_output=True, text=True, timeout=TIMEOUT_S).stdout
+
+    with dns_responder(tmp_path, "host.example=192.0.2.7") as port:
+        assert dig("+short", "host.example") == "192.0.2.7\n"
+        assert dig("+short", "HOST.example", "ANY", "+notcp") == "192.0.2.7\n"
+        assert "status: NXDOMAIN" in dig("other.example")
+        assert "status: NOERROR" in dig("host.example", "AAAA")
+
+
+def test_the_dns_responder_answers_dnspython(tmp_path):
+    message = pytest.importorskip("dns.message")
+    query, rcode = pytest.importorskip("dns.query"), pytest.importorskip("dns.rcode")
+
+    def ask(name, kind):
+        return query.udp(message.make_query(name, kind), "127.0.0.1", timeout=5, port=port)
+
+    with dns_responder(tmp_path, "a.example=192.0.2.1", "b.example=192.0.2.2") as port:
+        for name, address in (("a.example", "192.0.2.1"), ("b.example", "192.0.2.2")):
+            assert [item.address for item in ask(name, "A").answer[0]] == [address]
+        assert ask("c.example", "A").rcode() == rcode.NXDOMAIN
+        assert ask("a.example", "MX").answer == []
+
+
+def test_the_dns_responder_survives_what_is_no_question(tmp_path):
+    import socket
+    with dns_responder(tmp_path, "a.example=192.0.2.1") as port, \
+            socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(TIMEOUT_S)
+        client.connect(("127.0.0.1", port))
+        for nonsense in (b"", b"x", b"\xff" * 12, bytes(12), b"\0" * 5 + b"\1" + b"\0" * 6 + b"\x3f"):
+            client.send(nonsense)
+        question = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\1a\7example\0\0\1\0\1"
+        client.send(question)
+        while (reply := client.recv(512))[:2] != question[:2]:
+            pass
+        assert reply.endswith(socket.inet_aton("192.0.2.1"))

@@ -120,6 +120,21 @@
 #if !defined(IP_LOCAL_PORT_RANGE) && FASTSOCK_GENERIC_ABI
 #  define IP_LOCAL_PORT_RANGE 51
 #endif
+#if !defined(IP_RECVTTL) && FASTSOCK_GENERIC_ABI
+#  define IP_RECVTTL 12
+#endif
+#if !defined(MCAST_JOIN_GROUP) && FASTSOCK_GENERIC_ABI
+#  define MCAST_JOIN_GROUP 42
+#endif
+#if !defined(MCAST_LEAVE_GROUP) && FASTSOCK_GENERIC_ABI
+#  define MCAST_LEAVE_GROUP 45
+#endif
+#if !defined(MCAST_JOIN_SOURCE_GROUP) && FASTSOCK_GENERIC_ABI
+#  define MCAST_JOIN_SOURCE_GROUP 46
+#endif
+#if !defined(MCAST_LEAVE_SOURCE_GROUP) && FASTSOCK_GENERIC_ABI
+#  define MCAST_LEAVE_SOURCE_GROUP 47
+#endif
 #if !defined(IPV6_MTU) && FASTSOCK_GENERIC_ABI
 #  define IPV6_MTU 24
 #endif
@@ -255,6 +270,21 @@ static fastsock_constant fastsock_constants[] = {
 #endif
 #ifdef IP_LOCAL_PORT_RANGE
     {"IP_LOCAL_PORT_RANGE", (long long)(IP_LOCAL_PORT_RANGE)},
+#endif
+#ifdef IP_RECVTTL
+    {"IP_RECVTTL", (long long)(IP_RECVTTL)},
+#endif
+#ifdef MCAST_JOIN_GROUP
+    {"MCAST_JOIN_GROUP", (long long)(MCAST_JOIN_GROUP)},
+#endif
+#ifdef MCAST_LEAVE_GROUP
+    {"MCAST_LEAVE_GROUP", (long long)(MCAST_LEAVE_GROUP)},
+#endif
+#ifdef MCAST_JOIN_SOURCE_GROUP
+    {"MCAST_JOIN_SOURCE_GROUP", (long long)(MCAST_JOIN_SOURCE_GROUP)},
+#endif
+#ifdef MCAST_LEAVE_SOURCE_GROUP
+    {"MCAST_LEAVE_SOURCE_GROUP", (long long)(MCAST_LEAVE_SOURCE_GROUP)},
 #endif
 #ifdef IPV6_MTU
     {"IPV6_MTU", (long long)(IPV6_MTU)},

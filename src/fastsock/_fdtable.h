@@ -24,6 +24,7 @@ enum {
 enum {
     FASTSOCK_FD_HAS_ULP = 1, /* TCP_ULP was set (kTLS): a call may take long */
     FASTSOCK_FD_SHARED = 2,  /* this entry is that of all fds without their own */
+    FASTSOCK_FD_HAS_GRO = 4, /* UDP_GRO was set: a receive may bring 64 KiB */
 };
 
 typedef struct {

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 
 cdef extern from "_fdtable.h" nogil:
     const bint FASTSOCK_HAS_GIL
-    const int FASTSOCK_FD_HAS_ULP, FASTSOCK_FD_SHARED
+    const int FASTSOCK_FD_HAS_GRO, FASTSOCK_FD_HAS_ULP, FASTSOCK_FD_SHARED
 
     ctypedef struct FastsockSpin:
         const void *owner

@@ -11,15 +11,16 @@ from fastsock._arguments cimport as_int
 from fastsock._buffers cimport borrow_readable
 from fastsock._errors cimport raise_errno
 from fastsock cimport _fdtable
-from fastsock._fdtable cimport FASTSOCK_FD_HAS_ULP, state_of
+from fastsock._fdtable cimport FASTSOCK_FD_HAS_GRO, FASTSOCK_FD_HAS_ULP, state_of
 from fastsock._libc cimport SO_RCVLOWAT, SOL_SOCKET, getsockopt, setsockopt, socklen_t
-from fastsock._platform cimport FASTSOCK_TCP_ULP
+from fastsock._platform cimport FASTSOCK_TCP_ULP, FASTSOCK_UDP_GRO
 from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING, PyIndex_Check, _PyBytes_Resize,
 )
 
 cdef enum:
     IPPROTO_TCP = 6
+    IPPROTO_UDP = 17
 
 
 cdef object get_option(SocketHead *sock, int level, int name, int size):
@@ -80,6 +81,8 @@ cdef void note(int fd, int level, int name) noexcept:
         _fdtable.lowat_in_use = True
     elif level == IPPROTO_TCP and name == FASTSOCK_TCP_ULP:
         state_of(fd).flags |= FASTSOCK_FD_HAS_ULP
+    elif level == IPPROTO_UDP and name == FASTSOCK_UDP_GRO:
+        state_of(fd).flags |= FASTSOCK_FD_HAS_GRO
 
 
 cdef int set_option_null(SocketHead *sock, int level, int name, unsigned int size) except -1:

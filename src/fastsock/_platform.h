@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/types.h>
@@ -204,5 +205,67 @@ static inline ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset,
     return -1;
 #endif
 }
+
+/* Many datagrams a system call: recvmmsg(2), sendmmsg(2). Elsewhere loops over the
+ * single calls have the same results. */
+#if FASTSOCK_LINUX
+typedef struct mmsghdr FastsockMessage;
+#else
+typedef struct {
+    struct msghdr msg_hdr;
+    unsigned int msg_len;
+} FastsockMessage;
+#endif
+
+/* Receive at least one datagram, waiting for that one as the socket does, and then as
+ * many of `count` as are there. How many, or -1 and errno. */
+static inline ssize_t fastsock_recvmmsg(int fd, FastsockMessage *messages, unsigned int count,
+                                        int flags)
+{
+#if FASTSOCK_LINUX
+    return recvmmsg(fd, messages, count, flags | MSG_WAITFORONE, NULL);
+#else
+    unsigned int received;
+    for (received = 0; received < count; received++) {
+        ssize_t length;
+        struct pollfd watched = {.fd = fd, .events = POLLIN};
+        if (received && FASTSOCK_DONTWAIT == 0 && poll(&watched, 1, 0) != 1)
+            break; /* the next would wait */
+        length = recvmsg(fd, &messages[received].msg_hdr,
+                         received ? flags | FASTSOCK_DONTWAIT : flags);
+        if (length < 0)
+            return received ? (ssize_t)received : -1;
+        messages[received].msg_len = (unsigned int)length;
+    }
+    return (ssize_t)received;
+#endif
+}
+
+/* Send datagrams in order until one fails. How many went, or -1 and errno if none did. */
+static inline ssize_t fastsock_sendmmsg(int fd, FastsockMessage *messages, unsigned int count,
+                                        int flags)
+{
+#if FASTSOCK_LINUX
+    return sendmmsg(fd, messages, count, flags);
+#else
+    unsigned int sent;
+    for (sent = 0; sent < count; sent++) {
+        ssize_t length = sendmsg(fd, &messages[sent].msg_hdr, flags);
+        if (length < 0)
+            return sent ? (ssize_t)sent : -1;
+        messages[sent].msg_len = (unsigned int)length;
+    }
+    return (ssize_t)sent;
+#endif
+}
+
+/* Segmentation offload: udp(7). -1: the system has none. */
+#if FASTSOCK_LINUX
+#  define FASTSOCK_UDP_SEGMENT 103
+#  define FASTSOCK_UDP_GRO 104
+#else
+#  define FASTSOCK_UDP_SEGMENT (-1)
+#  define FASTSOCK_UDP_GRO (-1)
+#endif
 
 #endif /* FASTSOCK_PLATFORM_H */

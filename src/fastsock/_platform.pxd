@@ -1,6 +1,6 @@
 # The platform header, as Cython sees it. Its rules are in `_platform.h`.
 
-from fastsock._libc cimport off_t, sockaddr, socklen_t
+from fastsock._libc cimport msghdr, off_t, sockaddr, socklen_t
 
 cdef extern from "_platform.h" nogil:
     const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES
@@ -12,6 +12,17 @@ cdef extern from "_platform.h" nogil:
     const int FASTSOCK_TCP_ULP
     const int FASTSOCK_TYPE_FLAGS
     const int FASTSOCK_TYPE_NONBLOCK
+    const int FASTSOCK_UDP_SEGMENT
+    const int FASTSOCK_UDP_GRO
+
+    ctypedef struct FastsockMessage:
+        msghdr msg_hdr
+        unsigned int msg_len
+
+    Py_ssize_t fastsock_recvmmsg(int fd, FastsockMessage *messages, unsigned int count,
+                                 int flags)
+    Py_ssize_t fastsock_sendmmsg(int fd, FastsockMessage *messages, unsigned int count,
+                                 int flags)
 
     void FASTSOCK_SET_SA_LEN(void *address, size_t size)
     int fastsock_socket(int family, int type, int proto)

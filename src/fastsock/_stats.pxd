@@ -8,6 +8,7 @@ cdef extern from "_stats.h" nogil:
 # The order is that of `SYSTEM_CALLS` in _stats.pyx.
 cdef enum SystemCallName:
     RECV, RECVFROM, RECVMSG, SEND, SENDTO, SENDMSG, SENDFILE, ACCEPT, CONNECT, POLL
+    RECVMMSG, SENDMMSG
     SYSTEM_CALL_COUNT
 
 cdef struct Counters:

@@ -7,7 +7,7 @@ System calls that no hot loop makes (bind, getsockopt, ...) are not counted.
 from libc.string cimport memset
 
 SYSTEM_CALLS = ("recv", "recvfrom", "recvmsg", "send", "sendto", "sendmsg", "sendfile",
-                "accept", "connect", "poll")
+                "accept", "connect", "poll", "recvmmsg", "sendmmsg")
 assert len(SYSTEM_CALLS) == SYSTEM_CALL_COUNT
 
 

@@ -1,0 +1,130 @@
+"""What sockets of datagrams have beyond the stdlib's; the class takes it from here when
+it is first asked for.
+
+Receiving and sending many at a time is in the extensions; options are set here.
+"""
+
+import ipaddress
+import socket as _stdlib
+import struct
+
+from fastsock import _constants
+from fastsock._recvmmsg import recvmmsg, recvmmsg_into
+from fastsock._sendmmsg import send_segmented, sendmmsg, sendmmsg_from
+
+__all__ = ["enable_gro", "join_group", "leave_group", "recvmmsg", "recvmmsg_into",
+           "send_segmented", "sendmmsg", "sendmmsg_from"]
+
+# Those that this system's headers, or else Linux's ABI, define.
+_numbers = _constants.table()
+_ALIGNMENT = struct.calcsize("P")
+
+
+def enable_gro(self, enabled=True, /):
+    """Let the kernel glue datagrams of one sender together: UDP_GRO.
+
+    recvmmsg() and batches give out single datagrams as before, for a fraction of the
+    time. Plain recv(), recvfrom() and recvmsg() on this socket return them glued.
+
+    Raises
+    ------
+    OSError
+        This socket, or this system, has no such option.
+
+    Source: udp(7), kernel commit e20cf8d3f1f7.
+    """
+    option = _numbers.get("UDP_GRO")
+    if option is None:
+        raise OSError("this system has no UDP_GRO")
+    self.setsockopt(_stdlib.IPPROTO_UDP, option, int(bool(enabled)))
+
+
+def join_group(self, group, interface=None, source=None):
+    """Receive what is sent to a multicast group: ip(7), ipv6(7), RFC 3678.
+
+    Parameters
+    ----------
+    group : str
+        The group's address, of the socket's family.
+    interface : str or int, optional
+        The name or index of an interface, or (IPv4) one of its addresses; None lets
+        the routing table choose.
+    source : str, optional
+        Only what this sender sends; may be called again for others.
+
+    Raises
+    ------
+    ValueError
+        `group` is no multicast address, or another family's.
+    OSError
+        The system refuses: no such interface, joined already, ...
+    """
+    _change_group(self, "JOIN", group, interface, source)
+
+
+def leave_group(self, group, interface=None, source=None):
+    """Undo join_group() with the same arguments."""
+    _change_group(self, "LEAVE", group, interface, source)
+
+
+def _change_group(sock, verb, group, interface, source):
+    group = _address_of(sock, group, "group")
+    if not group.is_multicast:
+        raise ValueError(f"{group} is no multicast address")
+    level = _stdlib.IPPROTO_IP if group.version == 4 else _stdlib.IPPROTO_IPV6
+    name = f"MCAST_{verb}_GROUP" if source is None else f"MCAST_{verb}_SOURCE_GROUP"
+    option = _numbers.get(name)
+    if option is None:
+        raise OSError(f"this system has no {name}")
+    # struct group_req, group_source_req: the index, and addresses aligned as pointers.
+    request = struct.pack("@I", _index_of(interface)).ljust(_ALIGNMENT, b"\0")
+    request += _sockaddr(group)
+    if source is not None:
+        request += _sockaddr(_address_of(sock, source, "source"))
+    sock.setsockopt(level, option, request)
+
+
+def _address_of(sock, text, what):
+    address = ipaddress.ip_address(text)
+    family = _stdlib.AF_INET if address.version == 4 else _stdlib.AF_INET6
+    if sock.family != family:
+        raise ValueError(f"{what} {text!r} is no address of {sock.family!r}")
+    return address
+
+
+def _sockaddr(address):
+    """A sockaddr_storage with the address."""
+    if address.version == 4:
+        plain = struct.pack("=H2x4s", _stdlib.AF_INET, address.packed)
+    else:
+        plain = struct.pack("=H2xI16sI", _stdlib.AF_INET6, 0, address.packed,
+                            int(address.scope_id or 0))
+    return plain.ljust(128, b"\0")
+
+
+def _index_of(interface):
+    if interface is None:
+        return 0
+    if isinstance(interface, int):
+        return interface
+    try:
+        address = ipaddress.IPv4Address(interface)
+    except ValueError:
+        return _stdlib.if_nametoindex(interface)
+    for index, _ in _stdlib.if_nameindex():
+        if str(address) in _addresses_of(index):
+            return index
+    raise OSError(f"no interface has the address {interface}")
+
+
+def _addresses_of(index):
+    """IPv4 addresses of an interface: asked by binding, since the stdlib has no list."""
+    import fcntl
+    name = _stdlib.if_indextoname(index)
+    SIOCGIFADDR = 0x8915
+    with _stdlib.socket(_stdlib.AF_INET, _stdlib.SOCK_DGRAM) as asker:
+        try:
+            answer = fcntl.ioctl(asker, SIOCGIFADDR, name.encode()[:15].ljust(256, b"\0"))
+        except OSError:
+            return []
+    return [_stdlib.inet_ntoa(answer[20:24])]

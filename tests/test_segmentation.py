@@ -1,0 +1,244 @@
+"""UDP_SEGMENT and UDP_GRO, and what control messages say of a datagram."""
+
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+import fastsock
+from tests.conftest import TIMEOUT_S
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(fastsock, "UDP_GRO") or sys.platform != "linux", reason="needs UDP_GRO")
+
+
+@pytest.fixture(params=["AF_INET", "AF_INET6"])
+def udp(request):
+    """(sender, receiver), connected, with a long queue."""
+    family = getattr(fastsock, request.param)
+    host = "127.0.0.1" if family == fastsock.AF_INET else "::1"
+    with fastsock.socket(family, fastsock.SOCK_DGRAM) as sender, \
+            fastsock.socket(family, fastsock.SOCK_DGRAM) as receiver:
+        try:
+            receiver.bind((host, 0))
+        except OSError as error:
+            pytest.skip(f"{request.param}: {error}")
+        receiver.setsockopt(fastsock.SOL_SOCKET, fastsock.SO_RCVBUF, 1 << 20)
+        receiver.settimeout(TIMEOUT_S)
+        sender.connect(receiver.getsockname())
+        yield sender, receiver
+
+
+def received(receiver, size):
+    """Datagrams until so many bytes are there."""
+    found = []
+    while sum(map(len, found)) < size:
+        found += [data for data, _ in receiver.recvmmsg(64, 65536)]
+    return found
+
+
+def pieces(data, size):
+    return [data[start:start + size] for start in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("glued", [False, True])
+@pytest.mark.parametrize("size, segment", [
+    (1, 1), (64, 1), (65, 1), (1000, 7), (1200, 1200), (60000, 1200), (60001, 1200),
+    (200_000, 1472), (64999, 65000), (130_001, 65000), (100_000, 40_000)])
+def test_the_same_datagrams_however_they_are_cut(udp, size, segment, glued):
+    sender, receiver = udp
+    receiver.enable_gro(glued)
+    data = os.urandom(size)
+    assert sender.send_segmented(data, segment) == len(pieces(data, segment))
+    assert received(receiver, size) == pieces(data, segment)
+
+
+def test_nothing_to_send(udp):
+    sender, receiver = udp
+    assert sender.send_segmented(b"", 100) == 0
+    receiver.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        receiver.recvmmsg(1)
+
+
+def test_to_an_address(udp):
+    _, receiver = udp
+    with fastsock.socket(receiver.family, fastsock.SOCK_DGRAM) as sender:
+        assert sender.send_segmented(b"x" * 10, 4, receiver.getsockname()) == 3
+        assert received(receiver, 10) == [b"xxxx", b"xxxx", b"xx"]
+
+
+def test_where_the_kernel_can_not_cut():
+    a, b = fastsock.socketpair(type=fastsock.SOCK_DGRAM)
+    with a, b:
+        assert a.send_segmented(b"x" * 10, 4) == 3
+        assert [data for data, _ in b.recvmmsg(5)] == [b"xxxx", b"xxxx", b"xx"]
+
+
+@pytest.mark.parametrize("segment", [0, -1, 65001])
+def test_bad_segment_sizes(udp, segment):
+    with pytest.raises(ValueError, match=str(segment)):
+        udp[0].send_segmented(b"x", segment)
+
+
+def test_batches_give_out_single_datagrams(udp):
+    sender, receiver = udp
+    receiver.enable_gro()
+    batch = fastsock.DatagramBatch(4)
+    data = os.urandom(10_001)
+    sender.send_segmented(data, 1000)
+    found = []
+    while len(found) < 11:
+        receiver.recvmmsg_into(batch)
+        found += [bytes(view) for view in batch]
+        assert {batch.address(index) for index in range(len(batch))} == {sender.getsockname()}
+    assert found == pieces(data, 1000)
+
+
+def test_glued_datagrams_are_answered_one_by_one(udp):
+    sender, receiver = udp
+    sender.settimeout(TIMEOUT_S)
+    receiver.enable_gro()
+    batch = fastsock.DatagramBatch(4)
+    sender.send_segmented(b"x" * 2500, 1000)
+    answered = 0
+    while answered < 3:
+        receiver.recvmmsg_into(batch)
+        answered += receiver.sendmmsg_from(batch)
+    assert received(sender, 2500) == pieces(b"x" * 2500, 1000)
+
+
+def test_the_kernel_says_when_where_and_how(udp):
+    sender, receiver = udp
+    is_ipv6 = receiver.family == fastsock.AF_INET6
+    receiver.setsockopt(fastsock.SOL_SOCKET, fastsock.SO_TIMESTAMPNS, 1)
+    if is_ipv6:
+        receiver.setsockopt(fastsock.IPPROTO_IPV6, fastsock.IPV6_RECVPKTINFO, 1)
+        receiver.setsockopt(fastsock.IPPROTO_IPV6, fastsock.IPV6_RECVHOPLIMIT, 1)
+    else:
+        receiver.setsockopt(fastsock.IPPROTO_IP, fastsock.IP_PKTINFO, 1)
+        receiver.setsockopt(fastsock.IPPROTO_IP, fastsock.IP_RECVTTL, 1)
+    before_ns = time.time_ns()
+    sender.send(b"x")
+    (_, ancillary, flags, address), = receiver.recvmmsg(1, ancillary=True)
+    info = fastsock.PacketInfo.from_ancillary(ancillary)
+    assert address == sender.getsockname() and flags & fastsock.MSG_CTRUNC == 0
+    assert info.destination == info.local == receiver.getsockname()[0]
+    assert info.interface == fastsock.if_nametoindex("lo")
+    assert info.ttl == 64
+    assert before_ns - 10**9 < info.timestamp_ns < time.time_ns() + 10**9
+    assert info.segment_size is None and info.dropped is None
+
+
+@pytest.mark.parametrize("how", ["batch", "sendmsg"])
+def test_an_answer_comes_from_the_address_that_was_asked(how):
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as server, \
+            fastsock.socket(type=fastsock.SOCK_DGRAM) as client:
+        server.bind(("0.0.0.0", 0))
+        server.setsockopt(fastsock.IPPROTO_IP, fastsock.IP_PKTINFO, 1)
+        client.bind(("127.0.0.1", 0))
+        client.settimeout(TIMEOUT_S)
+        client.sendto(b"x", ("127.0.0.7", server.getsockname()[1]))
+        if how == "batch":
+            batch = fastsock.DatagramBatch(2)
+            server.recvmmsg_into(batch, ancillary=True)
+            server.sendmmsg_from(batch)
+        else:
+            (data, ancillary, _, address), = server.recvmmsg(1, ancillary=True)
+            info = fastsock.PacketInfo.from_ancillary(ancillary)
+            server.sendmsg([data], info.ancillary(), 0, address)
+        assert client.recvfrom(10) == (b"x", ("127.0.0.7", server.getsockname()[1]))
+
+
+def test_packet_info_of_nothing():
+    info = fastsock.PacketInfo.from_ancillary([(0, 8, b"cut"), (99, 99, b"x")])
+    assert info == fastsock.PacketInfo() and info.ancillary() == []
+
+
+@pytest.mark.parametrize("source", [None, "127.0.0.1"])
+@pytest.mark.parametrize("interface", ["lo", "127.0.0.1", "index"])
+def test_multicast(interface, source):
+    group = "239.255.77.1"
+    interface = fastsock.if_nametoindex("lo") if interface == "index" else interface
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as receiver, \
+            fastsock.socket(type=fastsock.SOCK_DGRAM) as sender:
+        receiver.bind((group, 0))
+        receiver.settimeout(TIMEOUT_S)
+        sender.setsockopt(fastsock.IPPROTO_IP, fastsock.IP_MULTICAST_IF,
+                          fastsock.inet_aton("127.0.0.1"))
+        receiver.join_group(group, interface, source)
+        sender.sendto(b"hello", receiver.getsockname())
+        assert receiver.recvmmsg(1)[0][0] == b"hello"
+        receiver.leave_group(group, interface, source)
+        with pytest.raises(OSError):
+            receiver.leave_group(group, interface, source)
+
+
+def test_multicast_over_ipv6():
+    with fastsock.socket(fastsock.AF_INET6, fastsock.SOCK_DGRAM) as receiver:
+        try:
+            receiver.join_group("ff02::7777", "lo")
+        except OSError as error:
+            pytest.skip(f"no multicast on lo: {error}")
+        receiver.leave_group("ff02::7777", "lo")
+
+
+@pytest.mark.parametrize("group, error", [("10.0.0.1", ValueError), ("ff02::1", ValueError),
+                                          ("no address", ValueError), (None, ValueError)])
+def test_bad_groups(group, error):
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock, pytest.raises(error):
+        sock.join_group(group)
+
+
+SENDER = """
+import struct, sys, time, fastsock
+sock = fastsock.socket(type=fastsock.SOCK_DGRAM)
+sock.connect(("127.0.0.1", int(sys.argv[1])))
+count, sent, began_s = int(sys.argv[2]), 0, time.perf_counter()
+while sent < count:
+    sent += sock.sendmmsg([struct.pack("!Q", number).ljust(64) for number in range(
+        sent, min(sent + 64, count))])
+    while sent > 500_000 * (time.perf_counter() - began_s):  # its pace
+        pass
+print(sent, flush=True)
+sys.stdin.readline()        # until the receiver has emptied its queue
+sock.send(b"last")          # says how many were dropped before it
+"""
+
+
+def test_each_of_a_million_is_accounted_for(tmp_path):
+    count = 1_000_000
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setsockopt(fastsock.SOL_SOCKET, fastsock.SO_RCVBUF, 4 << 20)
+        receiver.setsockopt(fastsock.SOL_SOCKET, fastsock.SO_RXQ_OVFL, 1)
+        sender = subprocess.Popen(
+            [sys.executable, "-P", "-c", SENDER, str(receiver.getsockname()[1]), str(count)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path)
+        with sender:
+            received, last_number, has_ended = 0, -1, False
+            batch = fastsock.DatagramBatch(64, 64)
+            receiver.settimeout(0.05)
+            while True:
+                try:
+                    received += receiver.recvmmsg_into(batch)
+                except TimeoutError:
+                    if has_ended:
+                        break  # its queue is empty, and no more will come
+                    has_ended = bool(select.select([sender.stdout], [], [], 0)[0])
+                    continue
+                number, = struct.unpack("!Q", batch[-1][:8])
+                assert number > last_number
+                last_number = number
+            assert int(sender.stdout.readline()) == count
+            sender.stdin.write(b"\n")
+            sender.stdin.flush()
+            receiver.settimeout(TIMEOUT_S)
+            (data, ancillary, _, _), = receiver.recvmmsg(1, ancillary=True)
+        assert data == b"last"
+        dropped = fastsock.PacketInfo.from_ancillary(ancillary).dropped or 0
+        assert received + dropped == count
