@@ -18,7 +18,7 @@ import pytest
 
 import fastsock
 
-pytest_plugins = ["tests.servers"]  # its fixtures
+pytest_plugins = ["tests.servers", "tests.streams"]  # their fixtures
 
 IMPLEMENTATIONS = {"stdlib": stdlib_socket, "fastsock": fastsock}
 

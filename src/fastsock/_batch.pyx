@@ -12,13 +12,13 @@ long as that lives, also if the batch has got other memory since.
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memmove
 
 from fastsock._ancillary cimport unpack
 from fastsock._arguments cimport as_size
 from fastsock._buffers cimport borrow_readable
 from fastsock._libc cimport (
-    CMSG_DATA, CMSG_FIRSTHDR, CMSG_NXTHDR, MSG_TRUNC, cmsghdr, msghdr,
+    CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, cmsghdr, msghdr,
 )
 from fastsock._platform cimport FASTSOCK_UDP_GRO
 from fastsock._python cimport BufferView, PyBuffer_Release
@@ -66,18 +66,26 @@ cdef class DatagramBatch:
             raise ValueError(f"count must be 1 to {MOST_DATAGRAMS}, not {slots}")
         if not 1 <= room <= LARGEST_DATAGRAM:
             raise ValueError(f"size must be 1 to {LARGEST_DATAGRAM} bytes, not {room}")
-        if self.messages != NULL:
+        if self.parts != NULL:
             raise RuntimeError("a DatagramBatch is made once")
-        self.messages = <FastsockMessage *>calloc(slots, sizeof(FastsockMessage))
+        self.peers = Peers()
         self.parts = <iovec *>calloc(slots, sizeof(iovec))
         self.addresses = <sockaddr_storage *>calloc(slots, sizeof(sockaddr_storage))
         self.entries = <Entry *>calloc(slots, sizeof(Entry))
+        # Last, since it says that the batch is made.
+        self.messages = <FastsockMessage *>calloc(slots, sizeof(FastsockMessage))
         if NULL in (self.messages, self.parts, self.addresses, self.entries):
+            free(self.messages)
+            self.messages = NULL
             raise MemoryError
         self.entry_room = self.count = slots
         self.size = room
-        self.peers = Peers()
-        self.make_block(room)
+        try:
+            self.make_block(room)
+        except:
+            free(self.messages)
+            self.messages = NULL
+            raise
 
     def __dealloc__(self):
         free(self.messages)
@@ -141,7 +149,8 @@ cdef class DatagramBatch:
             if self.messages[slot].msg_hdr.msg_controllen > 0:
                 control = CMSG_FIRSTHDR(&self.messages[slot].msg_hdr)
             while control != NULL:
-                if control.cmsg_level == IPPROTO_UDP and control.cmsg_type == FASTSOCK_UDP_GRO:
+                if (control.cmsg_level == IPPROTO_UDP and control.cmsg_type == FASTSOCK_UDP_GRO
+                        and control.cmsg_len >= CMSG_LEN(sizeof(int))):
                     segment_size = (<int *>CMSG_DATA(control))[0]
                 control = CMSG_NXTHDR(&self.messages[slot].msg_hdr, control)
             self.slots_used = slot + 1
@@ -165,7 +174,8 @@ cdef class DatagramBatch:
                 self.entries = entries
                 self.entry_room *= 2
             entry = &self.entries[self.used]
-            entry.data = data
+            # Of what was cut off nothing is there, and its place is the buffer's end.
+            entry.data = data if there > 0 else <char *>self.parts[slot].iov_base + self.room
             entry.slot = slot
             entry.full_size = min(left, segment_size)
             entry.size = min(entry.full_size, max(there, 0))
@@ -210,16 +220,18 @@ cdef class DatagramBatch:
 
     def __setitem__(self, index, data):
         """Put other data in its place, at most as much as one has room for."""
-        cdef Entry *entry = self.entry(index)
-        cdef Py_ssize_t room = self.size
+        cdef Entry *entry
+        cdef Py_ssize_t room
         cdef BufferView view
-        if self.used > self.slots_used:
-            room = min(room, entry.full_size)  # glued ones have neighbours
         borrow_readable(data, &view)
         try:
+            entry = self.entry(index)  # only now: lending may run Python code
+            room = min(self.size, <char *>self.parts[entry.slot].iov_base + self.room - entry.data)
+            if self.used > self.slots_used:
+                room = min(room, entry.full_size)  # glued ones have neighbours
             if view.len > room:
                 raise ValueError(f"{view.len} bytes don't fit into the {room} of datagram {index}")
-            memcpy(entry.data, view.buf, view.len)
+            memmove(entry.data, view.buf, view.len)
             entry.size = entry.full_size = view.len
         finally:
             PyBuffer_Release(&view)

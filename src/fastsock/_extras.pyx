@@ -124,11 +124,13 @@ cdef class ExtraMethods:
         """
         cdef SocketHead *head = head_of(self)
         cdef Py_ssize_t total = 0
+        cdef Budget budget
         if head.type != SOCK_STREAM:
             raise ValueError("sendmsg_all() needs a SOCK_STREAM socket, and this one is "
                              f"{self.type!r}")
         if not overrides(self):
-            send_all_of(head, buffers, as_int(flags))
+            budget = budget_of(head)
+            send_all_of(head, buffers, as_int(flags), &budget, &total)
             return
         for buffer in buffers:
             try:

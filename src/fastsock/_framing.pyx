@@ -66,11 +66,12 @@ cdef object messages_in(Framing framing, Inbox *inbox, Py_ssize_t *searched, Py_
         try:
             if not framing.find(front(inbox), length(inbox), searched, inbox.taken, &frame):
                 break
-        except ValueError:
+            PyList_Append(
+                found, PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size))
+        except (ValueError, MemoryError):
             if count == 0:
                 raise
-            break  # it is found again by the next call
-        PyList_Append(found, PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size))
+            break  # it is met again by the next call
         take(inbox, frame.total)
         searched[0] = 0
         count += 1

@@ -23,7 +23,7 @@ from fastsock._stats cimport SENDMSG as NAME_SENDMSG
 from fastsock._traits cimport PLAIN, traits_of
 from fastsock._transfer cimport borrow_scratch, give_back_scratch, transmit
 from fastsock._vector cimport Vector
-from fastsock._wait cimport Budget, budget_of, call, check_progress
+from fastsock._wait cimport Budget, call, check_progress
 
 cdef enum:
     # Below this on average, copying is faster than an entry each.
@@ -44,19 +44,22 @@ cdef Py_ssize_t call_sendmsg(int fd, void *arguments, int extra_flags) noexcept 
 cdef Operation SENDMSG = Operation(call_sendmsg, POLLOUT, SEND, NAME_SENDMSG)
 
 
-cdef int send_all_of(SocketHead *sock, object buffers, int flags) except -1:
-    """Send every byte of an iterable of buffers, under the socket's timeout."""
-    cdef Budget budget = budget_of(sock)
+cdef int send_all_of(SocketHead *sock, object buffers, int flags, Budget *budget,
+                     Py_ssize_t *total) except -1:
+    """Send every byte of an iterable of buffers, within a budget.
+
+    `total` counts at any moment how many went out.
+    """
     cdef Vector vector
     cdef Py_ssize_t position = 0
-    cdef Py_ssize_t total = 0
     cdef Py_ssize_t sent
+    total[0] = 0
     try:
         items = tuple(buffers)
     except TypeError:
         raise TypeError("sendmsg_all() argument 1 must be an iterable") from None
     try:
-        items = items[send_small(sock, items, flags, &budget, &total):]
+        items = items[send_small(sock, items, flags, budget, total):]
         if not items:
             return 0
         vector = Vector()
@@ -67,12 +70,12 @@ cdef int send_all_of(SocketHead *sock, object buffers, int flags) except -1:
                 position += 1
             if position >= vector.count:
                 return 0
-            sent = send_some(sock, vector, position, flags, &budget)
-            total += sent
+            sent = send_some(sock, vector, position, flags, budget)
+            total[0] += sent
             position = advance(vector, position, sent)
-            check_progress(&budget, position >= vector.count)
+            check_progress(budget, position >= vector.count)
     except BaseException as error:
-        attach(error, "bytes_sent", total)
+        attach(error, "bytes_sent", total[0])
         raise
 
 

@@ -28,6 +28,7 @@ cdef inline void take(Inbox *inbox, Py_ssize_t count) noexcept nogil:
 
 cdef char *make_room(Inbox *inbox, Py_ssize_t room) except NULL
 cdef int append(Inbox *inbox, const char *data, Py_ssize_t size) except -1
-cdef int put_back(Inbox *inbox, const char *data, Py_ssize_t size) except -1
+cdef int put_back(Inbox *inbox, const char *header, Py_ssize_t header_size, const char *data,
+                  Py_ssize_t size) except -1
 cdef void settle(Inbox *inbox) noexcept
 cdef void free_inbox(Inbox *inbox) noexcept

@@ -2,8 +2,8 @@
 
 Rules: an inbox of zeros is an empty one. Memory is taken when something is to be
 received, grows by half at least, and goes back when all was taken: an idle stream
-holds none, and with a part of a message at most SMALL bytes more than that part. One
-piece of the usual size is kept for the next that needs it, by any thread.
+holds none, and with a part of a message at most four times that part. One piece of
+the usual size is kept for the next that needs it, by any thread.
 """
 
 from libc.limits cimport LONG_MAX
@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
 cdef enum:
-    SMALL = 512                 # a rest of at most this moves to memory of this size
+    SMALL = 512                 # less is not worth to be given back
     USUAL = 65536 + 4096        # a receive of 64 KiB behind the rest of a message
 
 cdef extern from *:
@@ -51,6 +51,7 @@ cdef char *make_room(Inbox *inbox, Py_ssize_t room) except NULL:
     cdef Py_ssize_t kept = length(inbox)
     cdef Py_ssize_t capacity
     cdef char *piece
+    room = max(room, 1)
     if inbox.capacity - inbox.end >= room:
         return inbox.memory + inbox.end
     if room > LONG_MAX // 4 - kept:
@@ -80,19 +81,23 @@ cdef int append(Inbox *inbox, const char *data, Py_ssize_t size) except -1:
     return 0
 
 
-cdef int put_back(Inbox *inbox, const char *data, Py_ssize_t size) except -1:
-    """Copy bytes that were taken to the front again."""
+cdef int put_back(Inbox *inbox, const char *header, Py_ssize_t header_size, const char *data,
+                  Py_ssize_t size) except -1:
+    """Copy what was taken, a header and what followed it, to the front again: all or
+    nothing."""
     cdef Py_ssize_t kept = length(inbox)
-    if size == 0:
+    cdef Py_ssize_t total = header_size + size
+    if total == 0:
         return 0
-    if inbox.start < size:
-        make_room(inbox, size)
-        memmove(inbox.memory + inbox.start + size, front(inbox), kept)
-        inbox.end += size
+    if inbox.start < total:
+        make_room(inbox, total)
+        memmove(inbox.memory + inbox.start + total, front(inbox), kept)
+        inbox.end += total
     else:
-        inbox.start -= size
-    memcpy(front(inbox), data, size)
-    inbox.taken -= size
+        inbox.start -= total
+    memcpy(front(inbox), header, header_size)
+    memcpy(front(inbox) + header_size, data, size)
+    inbox.taken -= total
     return 0
 
 
@@ -100,18 +105,18 @@ cdef void settle(Inbox *inbox) noexcept:
     """Give back memory that what is left does not need."""
     cdef Py_ssize_t kept = length(inbox)
     cdef char *piece = NULL
-    if kept > SMALL or inbox.capacity <= SMALL:
+    if inbox.capacity <= SMALL or kept > inbox.capacity // 4:
         if kept == 0:
             inbox.start = inbox.end = 0
         return
     if kept:
-        piece = <char *>malloc(SMALL)
+        piece = <char *>malloc(kept)
         if piece == NULL:
             return  # the large piece serves as well
         memcpy(piece, front(inbox), kept)
     free_piece(inbox.memory, inbox.capacity)
     inbox.memory = piece
-    inbox.capacity = SMALL if kept else 0
+    inbox.capacity = kept
     inbox.start = 0
     inbox.end = kept
 

@@ -142,7 +142,7 @@ cdef extern from "<poll.h>" nogil:
         short events
         short revents
 
-    const short POLLIN, POLLOUT, POLLERR
+    const short POLLIN, POLLOUT, POLLERR, POLLHUP
     int poll(pollfd *fds, nfds_t count, int timeout_ms)
 
 cdef extern from "<unistd.h>" nogil:

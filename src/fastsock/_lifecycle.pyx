@@ -17,10 +17,11 @@ from libc.stdint cimport INT64_MAX, int64_t
 cimport fastsock._libc as libc
 from fastsock._errors cimport raise_errno
 from fastsock cimport _fdtable
-from fastsock._fdtable cimport forget
-from fastsock._libc cimport ECONNRESET, SO_RCVLOWAT, SOL_SOCKET
+from fastsock._fdtable cimport FASTSOCK_FD_HAS_GRO, forget, state_of
+from fastsock._libc cimport ECONNRESET, SOCK_DGRAM, SO_RCVLOWAT, SOL_SOCKET
 from fastsock._object cimport complete, new_socket
 from fastsock._platform cimport (
+    FASTSOCK_UDP_GRO,
     FASTSOCK_TYPE_FLAGS, FASTSOCK_TYPE_NONBLOCK, fastsock_set_nonblocking, fastsock_socket,
     fastsock_socketpair,
 )
@@ -83,15 +84,24 @@ cdef object adopt_fd(object cls, int fd, int family, int type, int proto):
     return sock
 
 
+cdef enum:
+    IPPROTO_UDP = 17
+
+
 cdef int meet(SocketHead *sock) except -1:
-    """A socket whose fd others made and may have set up: what is known of the fd
-    number is void, and whether it has a low-water mark is asked of the kernel."""
+    """A socket whose fd others made and may have set up: what is known of the fd number
+    is void, and what must be known (a low-water mark, UDP_GRO) is asked of the kernel."""
     cdef int low_water = 0
+    cdef int is_glued = 0
     cdef libc.socklen_t size = sizeof(low_water)
     forget(sock.fd)
     if libc.getsockopt(
             sock.fd, SOL_SOCKET, SO_RCVLOWAT, &low_water, &size) == 0 and low_water > 1:
         _fdtable.lowat_in_use = True
+    size = sizeof(is_glued)
+    if sock.type == SOCK_DGRAM and FASTSOCK_UDP_GRO >= 0 and libc.getsockopt(
+            sock.fd, IPPROTO_UDP, FASTSOCK_UDP_GRO, &is_glued, &size) == 0 and is_glued:
+        state_of(sock.fd).flags |= FASTSOCK_FD_HAS_GRO
     return 0
 
 

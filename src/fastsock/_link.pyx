@@ -8,13 +8,14 @@ ended it, no call is made any more.
 
 from libc.string cimport memcpy
 
+from fastsock._arguments cimport as_size
 from fastsock._buffers cimport borrow_readable
 from fastsock._deadline cimport NO_DEADLINE
 from fastsock._errors cimport attach
 from fastsock._gather cimport send_all_of
 from fastsock._libc cimport SOCK_STREAM
-from fastsock._python cimport BufferView, PyBuffer_Release
-from fastsock._self cimport class_of_sockets, class_of_stdlib, head_of, is_socket, overrides
+from fastsock._python cimport BufferView, PyBuffer_Release, PyErr_CheckSignals
+from fastsock._self cimport TRANSFERS, class_of_sockets, class_of_stdlib, head_of, is_socket
 from fastsock._transfer cimport receive, transmit
 from fastsock._wait cimport budget_of, check_progress
 
@@ -29,10 +30,10 @@ cdef class Link:
             if head_of(sock).type != SOCK_STREAM:
                 raise ValueError("a Stream needs a SOCK_STREAM socket, and this one is "
                                  f"{sock.type!r}")
-            if cls is class_of_stdlib() or not overrides(sock):
+            ours = class_of_sockets(), class_of_stdlib()
+            if not any([is_own(cls, name, ours) for name in TRANSFERS]):
                 self.head = head_of(sock)
                 return
-            ours = class_of_sockets(), class_of_stdlib()
             self.receives_into = not is_own(cls, "recv", ours) and is_own(cls, "recv_into", ours)
             if not is_own(cls, "send", ours) and is_own(cls, "sendall", ours):
                 self.receive_method = sock.recv_into if self.receives_into else sock.recv
@@ -83,48 +84,65 @@ cdef class Link:
             self.has_ended = True
         return count
 
-    cdef int send(self, Outbox outbox) except -1:
-        """Send all; on failure the rest stays in the outbox, and the exception has
+    cdef int send(self, Outbox outbox, Budget *budget) except -1:
+        """Send all within a budget; on failure the rest stays in the outbox, and the exception has
         `bytes_sent`, how much of it went out."""
         cdef Py_ssize_t total = 0
-        cdef Py_ssize_t sent
-        cdef Budget budget
         try:
             if self.head == NULL:
-                for part in outbox.all_parts():
-                    total = self.send_part(part, total)
+                self.send_by_method(outbox.all_parts(), &total)
             elif outbox.parts:
-                send_all_of(self.head, outbox.all_parts(), 0)
-                total = outbox.size
+                send_all_of(self.head, outbox.all_parts(), 0, budget, &total)
             else:
-                budget = budget_of(self.head)
                 while total < outbox.filled:
-                    sent = transmit(self.head, outbox.memory + total, outbox.filled - total, 0,
-                                    True, &budget)
-                    total += sent
-                    check_progress(&budget, total == outbox.filled)
+                    total += transmit(self.head, outbox.memory + total, outbox.filled - total,
+                                      0, True, budget)
+                    check_progress(budget, total == outbox.filled)
         except BaseException as error:
-            total = max(total, getattr(error, "bytes_sent", 0))
+            # Counted here: an exception that is raised again has an old `bytes_sent`.
             attach(error, "bytes_sent", total)
-            outbox.forget(total)
             raise
-        outbox.forget(total)
+        finally:
+            outbox.forget(total)
         return 0
 
-    cdef Py_ssize_t send_part(self, bytes part, Py_ssize_t total) except -1:
-        """Send one part by the class's own methods; `total` bytes went before it."""
-        left = memoryview(part)
+    cdef int send_by_sendall(self, object part, Py_ssize_t *total) except -1:
+        """By sendall(), where only that is the class's own: send() would go around it.
+
+        fastsock's own says in `bytes_sent` how much went out when it failed. Where that is
+        not said, no one knows what is to be sent next: then nothing is sent any more.
+        """
+        if self.is_broken:
+            raise OSError(f"{type(self.sock).__name__}.sendall() failed before, without "
+                          "bytes_sent: what went out is not known")
         try:
-            if self.send_method is None:
-                self.sock.sendall(part)
-                return total + len(part)
-            while len(left):
-                left = left[self.send_method(left):]
+            self.sock.sendall(part)
         except BaseException as error:
-            sent = len(part) - len(left) + getattr(error, "bytes_sent", 0)
-            attach(error, "bytes_sent", total + sent)
+            sent = getattr(error, "bytes_sent", None)
+            if type(sent) is int and 0 <= sent <= len(part):
+                total[0] += <Py_ssize_t>sent
+            else:
+                self.is_broken = True
             raise
-        return total + len(part)
+        total[0] += len(part)
+        return 0
+
+    cdef int send_by_method(self, list parts, Py_ssize_t *total) except -1:
+        cdef Py_ssize_t sent
+        for part in parts:
+            if self.send_method is None:
+                self.send_by_sendall(part, total)
+                continue
+            left = memoryview(part)
+            while len(left):
+                PyErr_CheckSignals()
+                sent = as_size(self.send_method(left))
+                if not 0 < sent <= len(left):
+                    raise ValueError(f"{type(self.sock).__name__}.send() of {len(left)} bytes "
+                                     f"returned {sent}")
+                total[0] += sent
+                left = left[sent:]
+        return 0
 
 
 cdef bint is_own(object cls, str name, tuple known) except -1:

@@ -59,7 +59,7 @@ cdef class MessageReader(Reader):
         cdef Frame frame
         cdef bytes message
         while True:
-            if self.large is not None:
+            if self.large is not None and self.large_is_message:
                 return self.finish_large(&budget)
             if self.find_frame(framing, &frame):
                 message = PyBytes_FromStringAndSize(
@@ -73,7 +73,7 @@ cdef class MessageReader(Reader):
                 raise EOFError("the peer has ended the connection")
 
     cdef bint find_frame(self, Framing framing, Frame *frame) except -1:
-        if self.searched_for is not framing:
+        if self.large is not None or self.searched_for is not framing:
             self.look_for(framing)
         frame.total = 0
         if length(&self.inbox) == 0:
@@ -87,7 +87,7 @@ cdef class MessageReader(Reader):
         if frame.total:
             missing = frame.total - length(&self.inbox)
             if missing >= LARGE and frame.total == frame.header + frame.size:
-                self.begin_large(frame)
+                self.begin_large(frame, True)
                 return True
         return self.receive_more(missing, budget)
 
@@ -122,9 +122,9 @@ cdef class MessageReader(Reader):
         cdef Budget budget = self.link.budget()
         cdef Frame frame
         while True:
-            if self.large is not None:
+            if self.large is not None and self.large_is_message:
                 return [self.finish_large(&budget)]
-            if self.searched_for is not framing:
+            if self.large is not None or self.searched_for is not framing:
                 self.look_for(framing)
             found = messages_in(framing, &self.inbox, &self.searched, most)
             if found:
@@ -176,7 +176,9 @@ cdef class MessageReader(Reader):
                 return frame.size
             if frame.total:
                 check_room(frame.size, room)
-                if (frame.total - length(&self.inbox) >= LARGE
+                # A non-blocking socket gives up often: then it stays where it is, and is
+                # copied once, at the end.
+                if (frame.total - length(&self.inbox) >= LARGE and budget.timeout_ns != 0
                         and frame.total == frame.header + frame.size):
                     return self.receive_into(&frame, target, is_plain_memory, &budget)
             if not self.receive_more(
@@ -203,13 +205,12 @@ cdef class MessageReader(Reader):
                         header[:frame.header] + target[:filled], frame.total)
                 filled += count
                 self.inbox.taken += count
-                if filled < frame.size and budget.timeout_ns != 0:
+                if filled < frame.size:
                     check_progress(budget, False)
         except IncompleteReadError:
             raise
         except:
-            put_back(&self.inbox, target, filled)
-            put_back(&self.inbox, header, frame.header)
+            put_back(&self.inbox, header, frame.header, target, filled)
             raise
         return frame.size
 

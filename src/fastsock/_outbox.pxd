@@ -1,5 +1,9 @@
 # Bytes that are to be sent. Its rules are in `_outbox.pyx`.
 
+cdef enum:
+    MOST_COPIED = 4096          # from here on an entry of its own costs less than a copy
+
+
 cdef class Outbox:
     cdef list parts             # whole pieces, as bytes, in front of what is in `memory`
     cdef char *memory

@@ -12,7 +12,6 @@ from libc.string cimport memmove
 from fastsock._buffers cimport fastsock_copy
 
 cdef enum:
-    LARGE = 4096                # from here on an entry of its own costs less than a copy
     FIRST = 512
 
 
@@ -40,7 +39,7 @@ cdef class Outbox:
 
     cdef int add(self, object data, const void *memory, Py_ssize_t size) except -1:
         """Add the bytes of `data`, which are at `memory`."""
-        if size >= LARGE:
+        if size >= MOST_COPIED:
             self.close_piece()
             self.parts.append(
                 data if PyBytes_CheckExact(data)
@@ -66,6 +65,8 @@ cdef class Outbox:
         """Take off the first bytes, which were sent."""
         cdef Py_ssize_t count = 0
         cdef Py_ssize_t left = sent
+        if sent == 0:
+            return 0
         self.size -= sent
         for part in self.parts:
             if left < len(part):
@@ -74,7 +75,7 @@ cdef class Outbox:
             count += 1
         del self.parts[:count]
         if left and self.parts:
-            self.parts[0] = self.parts[0][left:]
+            self.parts[0] = memoryview(self.parts[0])[left:]  # no copy, however large
             left = 0
         if left:
             memmove(self.memory, self.memory + left, self.filled - left)

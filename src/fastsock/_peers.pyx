@@ -8,7 +8,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from fastsock._address cimport SocketAddress, from_sockaddr
-from fastsock._libc cimport sockaddr_storage, socklen_t
+from fastsock._libc cimport (
+    AF_INET, AF_INET6, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t,
+)
 
 cdef enum:
     SLOTS = 256
@@ -35,7 +37,9 @@ cdef class Peers:
         cdef socklen_t index
         if size == 0:
             return None
-        if 8 <= size <= MOST:
+        cdef bint is_kept = (storage.ss_family == AF_INET and size == sizeof(sockaddr_in)
+                             or storage.ss_family == AF_INET6 and size == sizeof(sockaddr_in6))
+        if is_kept:
             for index in range(2, size):
                 place = place * 31 + bytes_[index]
             place = (place ^ place >> 8) & (SLOTS - 1)
@@ -45,7 +49,7 @@ cdef class Peers:
         memcpy(&address.storage, storage, min(<size_t>size, sizeof(sockaddr_storage)))
         address.size = size
         name = from_sockaddr(&address)
-        if 8 <= size <= MOST:
+        if is_kept:
             memcpy(self.raw + place * MOST, storage, size)
             self.known[place] = name
         return name

@@ -24,17 +24,20 @@ cdef class Reader:
     cdef char[MOST_HEADER] header   # this header
     cdef Py_ssize_t header_size
     cdef Py_ssize_t large_filled
+    cdef bint large_is_message  # or what readexactly() asked for
     cdef readonly bint closed
     cdef int is_read            # claimed by a reader
 
     cdef int check_open(self) except -1
     cdef int begin_reading(self) except -1
     cdef void end_reading(self) noexcept
-    cdef bint receive_more(self, Py_ssize_t wanted, Budget *budget) except -1
+    cdef bint receive_more(self, Py_ssize_t wanted, Budget *budget,
+                           bint may_keep_gil=*) except -1
     cdef bytes take_bytes(self, Py_ssize_t count)
     cdef int look_for(self, object wanted) except -1
     cdef bytes read_line(self)
     cdef bytes read_until(self, object separator)
-    cdef int begin_large(self, Frame *frame) except -1
+    cdef bint goes_on(self, Py_ssize_t wanted) noexcept
+    cdef int begin_large(self, Frame *frame, bint is_message) except -1
     cdef bytes finish_large(self, Budget *budget)
     cdef int unget_large(self) except -1

@@ -38,7 +38,7 @@ cdef class Reader:
 
     def at_eof(self):
         """Has the peer ended the connection, and is nothing left to read?"""
-        return self.link.has_ended and self.pending() == 0
+        return self.link is not None and self.link.has_ended and self.pending() == 0
 
     cdef int check_open(self) except -1:
         if self.link is None or self.closed:
@@ -55,13 +55,15 @@ cdef class Reader:
         settle(&self.inbox)
         fastsock_release(&self.is_read)
 
-    cdef bint receive_more(self, Py_ssize_t wanted, Budget *budget) except -1:
+    cdef bint receive_more(self, Py_ssize_t wanted, Budget *budget,
+                           bint may_keep_gil=True) except -1:
         """Receive once behind what is there, up to `wanted` bytes or the usual amount;
         False at the end."""
         cdef Py_ssize_t size = max(wanted, self.read_size)
-        cdef Py_ssize_t count = self.link.receive(make_room(&self.inbox, size), size, True, budget)
+        cdef Py_ssize_t count = self.link.receive(
+            make_room(&self.inbox, size), size, may_keep_gil, budget)
         self.inbox.end += count
-        if count and budget.timeout_ns != 0:
+        if count:
             check_progress(budget, False)
         return count > 0
 
@@ -93,13 +95,16 @@ cdef class Reader:
             b"" at the end, or for n = 0.
         """
         cdef Py_ssize_t most = as_size(n)
-        cdef Budget budget = self.link.budget()
+        cdef bint is_first = True
+        cdef Budget budget
         self.begin_reading()
         try:
+            budget = self.link.budget()
             self.look_for(None)
             if most < 0:
-                while self.receive_more(0, &budget):
-                    pass
+                # All but the first give the GIL away: this may go on for long.
+                while self.receive_more(0, &budget, is_first):
+                    is_first = False
                 return self.take_bytes(length(&self.inbox))
             if most and not length(&self.inbox):
                 self.receive_more(0, &budget)
@@ -120,21 +125,21 @@ cdef class Reader:
             What had arrived stays for the next call.
         """
         cdef Py_ssize_t wanted = as_size(n)
-        cdef Budget budget = self.link.budget()
+        cdef Budget budget
         cdef Frame frame
         if wanted < 0:
             raise ValueError(f"readexactly() takes 0 or more bytes, not {wanted}")
         self.begin_reading()
         try:
-            self.look_for(None)
-            if wanted - length(&self.inbox) >= LARGE:
-                frame.header = 0
-                frame.size = frame.total = wanted
-                self.begin_large(&frame)
-                try:
-                    return self.finish_large(&budget)
-                finally:
-                    self.unget_large()
+            budget = self.link.budget()
+            if not self.goes_on(wanted):
+                self.look_for(None)
+            if self.large is not None or wanted - length(&self.inbox) >= LARGE:
+                if self.large is None:
+                    frame.header = 0
+                    frame.size = frame.total = wanted
+                    self.begin_large(&frame, False)
+                return self.finish_large(&budget)
             while length(&self.inbox) < wanted:
                 if not self.receive_more(wanted - length(&self.inbox), &budget):
                     raise IncompleteReadError(self.take_bytes(length(&self.inbox)), wanted)
@@ -193,7 +198,10 @@ cdef class Reader:
         cdef Py_ssize_t end, longest
         cdef Py_ssize_t start = 0
         cdef tuple separators = as_separators(separator)
-        self.look_for(separator)
+        # A bytearray, say, may be another separator by the next call.
+        self.look_for(separator if type(separator) is bytes else None)
+        if self.searched_for is None:
+            self.searched = 0
         while True:
             end = find_first(separators, front(&self.inbox), length(&self.inbox),
                              self.searched, &start, &longest)
@@ -212,11 +220,12 @@ cdef class Reader:
     def peek(self, n, /):
         """Up to `n` of the next bytes, which stay: at least one, or b"" at the end."""
         cdef Py_ssize_t most = as_size(n)
-        cdef Budget budget = self.link.budget()
+        cdef Budget budget
         if most < 1:
             raise ValueError(f"peek() takes 1 or more bytes, not {most}")
         self.begin_reading()
         try:
+            budget = self.link.budget()
             self.unget_large()
             if not length(&self.inbox):
                 self.receive_more(0, &budget)
@@ -235,11 +244,12 @@ cdef class Reader:
         """
         cdef BufferView view
         cdef Py_ssize_t count
-        cdef Budget budget = self.link.budget()
+        cdef Budget budget
         borrow_writable(buffer, &view, "readinto() argument")
         try:
             self.begin_reading()
             try:
+                budget = self.link.budget()
                 self.look_for(None)
                 if not length(&self.inbox):
                     if view.len >= self.read_size:
@@ -260,8 +270,13 @@ cdef class Reader:
 
     # -- a large message -----------------------------------------------------
 
-    cdef int begin_large(self, Frame *frame) except -1:
-        """What is there of the message moves to where it will stay."""
+    cdef bint goes_on(self, Py_ssize_t wanted) noexcept:
+        """Is this the readexactly() that was given up before?"""
+        return (self.large is not None and not self.large_is_message
+                and PyBytes_GET_SIZE(self.large) == wanted)
+
+    cdef int begin_large(self, Frame *frame, bint is_message) except -1:
+        """What is there of it moves to where it will stay."""
         cdef Py_ssize_t filled = max(0, length(&self.inbox) - frame.header)
         self.large = PyBytes_FromStringAndSize(NULL, frame.size)
         memcpy(self.header, front(&self.inbox), frame.header)
@@ -270,6 +285,7 @@ cdef class Reader:
         take(&self.inbox, frame.header + filled)
         self.header_size = frame.header
         self.large_filled = filled
+        self.large_is_message = is_message
         self.searched = 0
         settle(&self.inbox)
         return 0
@@ -288,7 +304,7 @@ cdef class Reader:
                 raise IncompleteReadError(partial, self.header_size + size)
             self.large_filled += count
             self.inbox.taken += count
-            if self.large_filled < size and budget.timeout_ns != 0:
+            if self.large_filled < size:
                 check_progress(budget, False)
         message = self.large
         self.large = None
@@ -297,8 +313,8 @@ cdef class Reader:
     cdef int unget_large(self) except -1:
         """Another way of reading comes next: what arrived of the message goes back."""
         if self.large is not None:
-            put_back(&self.inbox, PyBytes_AS_STRING(self.large), self.large_filled)
-            put_back(&self.inbox, self.header, self.header_size)
+            put_back(&self.inbox, self.header, self.header_size,
+                     PyBytes_AS_STRING(self.large), self.large_filled)
             self.large = None
         return 0
 
@@ -321,7 +337,8 @@ cdef tuple as_separators(object separator):
 
 cdef Py_ssize_t find_first(tuple separators, const char *data, Py_ssize_t size,
                            Py_ssize_t searched, Py_ssize_t *start, Py_ssize_t *longest) except -1:
-    """Where the separator ends that is the first to be complete; 0: there is none.
+    """Where the separator ends that is the first to be complete, the shorter of two that
+    end together; 0: there is none.
 
     Also says where it starts, and how long the longest of them is.
     """
@@ -344,7 +361,7 @@ cdef Py_ssize_t find_first(tuple separators, const char *data, Py_ssize_t size,
         if found == NULL:
             continue
         end = found - data + PyBytes_GET_SIZE(separator)
-        if best == 0 or end < best:
+        if best == 0 or end < best or (end == best and found - data > start[0]):
             best = end
             start[0] = found - data
     return best

@@ -16,7 +16,9 @@ from fastsock._ancillary cimport close_received_fds, unpack
 from fastsock._arguments cimport as_int, as_size
 from fastsock._batch cimport LARGEST_DATAGRAM, DatagramBatch, Entry
 from fastsock._fdtable cimport FASTSOCK_FD_HAS_GRO, state_of
-from fastsock._libc cimport MSG_PEEK, MSG_TRUNC, POLLIN, SOCK_STREAM
+from fastsock._libc cimport (
+    MSG_PEEK, MSG_TRUNC, POLLHUP, POLLIN, SOCK_STREAM, poll, pollfd,
+)
 from fastsock._object cimport SocketHead
 from fastsock._operation cimport RECEIVE, Operation
 from fastsock._platform cimport FastsockMessage, fastsock_recvmmsg
@@ -73,14 +75,33 @@ cdef int receive(SocketHead *head, DatagramBatch batch, Py_ssize_t count, int fl
                     traits_of(head, flags, count * batch.room, not ancillary), &budget)
     batch.written = received
     if head.type == SOCK_SEQPACKET:
-        # At the end of the connection each buffer is empty: one says it.
-        while received > 1 and batch.messages[received - 1].msg_len == 0 \
-                and batch.messages[received - 2].msg_len == 0:
-            received -= 1
-    batch.take_in(received)
+        received = without_ends(head.fd, batch.messages, received)
+    try:
+        batch.take_in(received)
+    except:
+        for index in range(received):
+            close_received_fds(&batch.messages[index].msg_hdr)
+        raise
     for index in range(received):
         FASTSOCK_COUNT(counters.bytes_in, batch.messages[index].msg_len)
     return 0
+
+
+cdef Py_ssize_t without_ends(int fd, FastsockMessage *messages, Py_ssize_t received) noexcept:
+    """At the end of a SOCK_SEQPACKET connection each buffer is empty: one says it."""
+    cdef pollfd watched
+    watched.fd = fd
+    watched.events = POLLIN
+    watched.revents = 0
+    if received < 2 or messages[received - 1].msg_len or messages[received - 2].msg_len:
+        return received
+    if poll(&watched, 1, 0) != 1 or not watched.revents & POLLHUP:
+        return received  # messages without data
+    while (received > 1 and messages[received - 1].msg_len == 0
+            and messages[received - 2].msg_len == 0
+            and messages[received - 1].msg_hdr.msg_controllen == 0):
+        received -= 1
+    return received
 
 
 @cython.binding(True)

@@ -5,6 +5,7 @@ from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
 from fastsock._object cimport SocketHead
 from fastsock._python cimport PyObject_TypeCheck
 
+cdef tuple TRANSFERS                # the methods that move data
 cdef PyTypeObject *base_type        # _socket.socket
 cdef PyTypeObject *socket_type      # fastsock.socket, once it is registered
 

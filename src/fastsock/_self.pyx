@@ -13,7 +13,7 @@ socket_type = NULL
 cdef object socket_class = None
 cdef object stdlib_class = None
 
-cdef tuple TRANSFERS = ("recv", "recv_into", "send", "sendall")
+TRANSFERS = ("recv", "recv_into", "send", "sendall")
 
 
 def register(cls, parent):

@@ -31,7 +31,9 @@ from fastsock._python cimport BufferView, PyBuffer_Release, PySys_Audit
 from fastsock._self cimport head_of
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport SENDMMSG as NAME_SENDMMSG
-from fastsock._traits cimport MOST_SENT_UNDER_GIL, is_known_protocol, traits_of
+from fastsock._traits cimport (
+    MAY_KEEP_GIL, MOST_SENT_UNDER_GIL, is_known_protocol, traits_of,
+)
 from fastsock._vector cimport Vector
 from fastsock._wait cimport Budget, budget_of, call, check_progress
 
@@ -71,9 +73,11 @@ cdef int send_all(SocketHead *head, FastsockMessage *messages, Py_ssize_t count,
     cdef Py_ssize_t done = 0
     cdef Py_ssize_t number, index
     cdef int traits = traits_of(
-        head, flags, 0, is_plain_memory and bytes_in_all <= MOST_SENT_UNDER_GIL)
+        head, flags, 0, is_plain_memory and bytes_in_all <= MOST_SENT_UNDER_GIL
+        and sent[0] == 0)
     sending.flags = flags
     while done < count:
+        check_progress(budget, False)
         sending.messages = messages + done
         sending.count = <unsigned int>min(count - done, A_CALL)
         number = call(head, &OPERATION, &sending, traits, budget)
@@ -81,7 +85,7 @@ cdef int send_all(SocketHead *head, FastsockMessage *messages, Py_ssize_t count,
             FASTSOCK_COUNT(counters.bytes_out, messages[index].msg_len)
         done += number
         sent[0] += number
-        check_progress(budget, done == count)
+        traits &= ~MAY_KEEP_GIL  # a long list must not keep other threads waiting
     return 0
 
 
@@ -175,7 +179,7 @@ cdef class Outgoing:
 
     cdef int add_address(self, object sock, SocketHead *head, object address,
                          Py_ssize_t place) except -1:
-        # A tuple of strings and numbers can't change: the same one is the same address.
+        # Such a tuple can't change: the same one is the same address.
         if self.last_parsed >= 0 and address is self.last_address:
             if place != self.last_parsed:
                 self.addresses[place] = self.addresses[self.last_parsed]
@@ -184,7 +188,8 @@ cdef class Outgoing:
         self.last_parsed = -1
         parse_address(head, address, &self.addresses[place], "sendmmsg")
         PySys_Audit("socket.sendmsg", "OO", <PyObject *>sock, <PyObject *>address)
-        if isinstance(address, tuple):
+        if (type(address) is tuple and type((<tuple>address)[0]) is str
+                and type((<tuple>address)[1]) is int):
             self.last_address = address
             self.last_parsed = place
         return 0
@@ -249,8 +254,7 @@ def sendmmsg(self, messages, flags=0):
 def sendmmsg_from(self, DatagramBatch batch not None, /, flags=0):
     """Send each datagram of a batch back to where it came from: sendmmsg(2).
 
-    What batch[i] holds now is sent: write to it, or set it, to answer in place. On a
-    connected socket all go to the peer.
+    What batch[i] holds now is sent: write to it, or set it, to answer in place.
 
     Returns
     -------
@@ -449,7 +453,7 @@ cdef bint send_glued(SocketHead *head, char *data, Py_ssize_t size, Py_ssize_t s
     try:
         send_all(head, &message, 1, 0, size, False, budget, &done)
     except OSError as error:
-        if error.errno in CANT_SEGMENT:
+        if not done and error.errno in CANT_SEGMENT:
             return False
         raise
     return True

@@ -10,12 +10,14 @@ stays in the outbox, and the next one goes on.
 
 from fastsock._arguments cimport as_size
 from fastsock._buffers cimport borrow_readable
+from fastsock._errors cimport attach
 from fastsock._framing cimport MOST_HEADER, Framing
 from fastsock._link cimport Link
 from fastsock._message_reader cimport MessageReader
-from fastsock._outbox cimport Outbox
+from fastsock._outbox cimport MOST_COPIED, Outbox
 from fastsock._python cimport BufferView, PyBuffer_Release
 from fastsock._reader cimport fastsock_claim, fastsock_release
+from fastsock._wait cimport Budget
 
 cdef enum:
     LARGEST_SIZE = 1 << 30
@@ -51,10 +53,9 @@ cdef class Stream(MessageReader):
 
     def __init__(self, sock, *, framing=None, limit=65536, read_size=65536,
                  high_water=65536):
-        for name, size in (("limit", limit), ("read_size", read_size),
-                           ("high_water", high_water)):
-            if not 1 <= as_size(size) <= LARGEST_SIZE:
-                raise ValueError(f"{name} must be 1 to {LARGEST_SIZE} bytes, not {size}")
+        cdef Py_ssize_t line = checked_size("limit", limit)
+        cdef Py_ssize_t read = checked_size("read_size", read_size)
+        cdef Py_ssize_t water = checked_size("high_water", high_water)
         if framing is not None and not isinstance(framing, Framing):
             raise TypeError("framing must be one of fastsock.framing, such as Lines(), "
                             f"not {framing!r}")
@@ -65,17 +66,17 @@ cdef class Stream(MessageReader):
         self.link = Link(sock)
         self.outbox = Outbox()
         self.framing = framing
-        self.limit = as_size(limit)
-        self.read_size = as_size(read_size)
-        self.high_water = as_size(high_water)
+        self.limit, self.read_size, self.high_water = line, read, water
 
     @property
     def sock(self):
         """The socket. What is received from it directly is missing here."""
-        return self.link.sock
+        return None if self.link is None else self.link.sock
 
     def fileno(self):
         """The socket's file descriptor, -1 once it is closed."""
+        if self.link is None:
+            self.check_open()
         return self.link.sock.fileno()
 
     def readable(self):
@@ -88,7 +89,7 @@ cdef class Stream(MessageReader):
 
     def close(self):
         """Send what was written, and close the socket, also if that fails."""
-        if self.closed:
+        if self.closed or self.link is None:
             return
         try:
             if self.outbox.size:
@@ -106,7 +107,7 @@ cdef class Stream(MessageReader):
 
     def __repr__(self):
         state = "closed" if self.closed else f"{self.pending()} bytes to read"
-        return f"<fastsock.Stream over {self.link.sock!r}, {state}>"
+        return f"<fastsock.Stream over {self.sock!r}, {state}>"
 
     # -- writing -------------------------------------------------------------
 
@@ -126,13 +127,15 @@ cdef class Stream(MessageReader):
             The number of bytes, all of which were taken. If sending fails, none of
             `data` was.
         """
+        cdef Budget budget
         cdef BufferView view
         borrow_readable(data, &view)
         try:
             self.begin_writing()
             try:
                 if self.outbox.size and self.outbox.size + view.len > self.high_water:
-                    self.link.send(self.outbox)
+                    budget = self.link.budget()
+                    self.link.send(self.outbox, &budget)
                 self.outbox.add(data, view.buf, view.len)
             finally:
                 fastsock_release(&self.is_written)
@@ -154,9 +157,11 @@ cdef class Stream(MessageReader):
             With `.bytes_sent`, how many bytes went out. The rest stays: flush() again
             goes on where this ended.
         """
+        cdef Budget budget
         self.begin_writing()
         try:
-            self.link.send(self.outbox)
+            budget = self.link.budget()
+            self.link.send(self.outbox, &budget)
         finally:
             fastsock_release(&self.is_written)
 
@@ -170,11 +175,13 @@ cdef class Stream(MessageReader):
         TimeoutError, BlockingIOError, OSError
             As flush(): the rest stays, so go on with flush() and don't send it again.
         """
+        cdef Budget budget
         cdef Framing framing = self.need_framing()
         self.begin_writing()
         try:
             self.put_message(framing, payload)
-            self.link.send(self.outbox)
+            budget = self.link.budget()
+            self.link.send(self.outbox, &budget)
         finally:
             fastsock_release(&self.is_written)
 
@@ -193,33 +200,64 @@ cdef class Stream(MessageReader):
         """
         cdef Framing framing = self.need_framing()
         cdef Py_ssize_t count = 0
+        cdef Py_ssize_t sent = 0
+        cdef Py_ssize_t kept
+        cdef Budget budget
         self.begin_writing()
         try:
+            budget = self.link.budget()
             for payload in payloads:
                 self.put_message(framing, payload)
                 count += 1
                 if self.outbox.size >= self.high_water:
-                    self.link.send(self.outbox)
-            self.link.send(self.outbox)
+                    kept = self.outbox.size
+                    self.send_counted(sent, &budget)
+                    sent += kept
+            self.send_counted(sent, &budget)
             return count
         finally:
             fastsock_release(&self.is_written)
 
+    cdef int send_counted(self, Py_ssize_t before, Budget *budget) except -1:
+        """Send all; of what ends it early, `bytes_sent` counts those before too."""
+        cdef Py_ssize_t kept = self.outbox.size
+        try:
+            self.link.send(self.outbox, budget)
+        except BaseException as error:
+            attach(error, "bytes_sent", before + kept - self.outbox.size)
+            raise
+        return 0
+
     cdef int put_message(self, Framing framing, object payload) except -1:
         """Into the outbox: all of the message, or nothing."""
         cdef BufferView view
-        cdef Py_ssize_t size
+        cdef Py_ssize_t size, filled, count, before
         cdef Outbox outbox = self.outbox
         borrow_readable(payload, &view)
         try:
             framing.check_payload(<const char *>view.buf, view.len)
-            size = framing.write_header(view.len, outbox.make_room(MOST_HEADER))
-            outbox.filled += size
-            outbox.size += size
-            outbox.add(payload, view.buf, view.len)
-            size = framing.write_trailer(outbox.make_room(MOST_HEADER))
-            outbox.filled += size
-            outbox.size += size
+            if view.len >= MOST_COPIED:
+                outbox.close_piece()  # so that what follows can be taken back
+            before, filled, count = outbox.size, outbox.filled, len(outbox.parts)
+            try:
+                size = framing.write_header(view.len, outbox.make_room(MOST_HEADER))
+                outbox.filled += size
+                outbox.size += size
+                outbox.add(payload, view.buf, view.len)
+                size = framing.write_trailer(outbox.make_room(MOST_HEADER))
+                outbox.filled += size
+                outbox.size += size
+            except:
+                del outbox.parts[count:]
+                outbox.size, outbox.filled = before, filled
+                raise
         finally:
             PyBuffer_Release(&view)
         return 0
+
+
+cdef Py_ssize_t checked_size(str name, object value) except -1:
+    cdef Py_ssize_t size = as_size(value)
+    if not 1 <= size <= LARGEST_SIZE:
+        raise ValueError(f"{name} must be 1 to {LARGEST_SIZE} bytes, not {size}")
+    return size
