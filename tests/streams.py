@@ -25,6 +25,9 @@ WAITING = (BlockingIOError, TimeoutError, ssl.SSLWantReadError, ssl.SSLWantWrite
 LONG = pattern(100_000)
 MUCH = LONG * 80  # more than the kernel keeps for any kind
 
+#: Kinds that a Stream uses by system calls, and not by methods of their class.
+DIRECT = ("unix", "tcp", "stdlib")
+
 #: How a call that waits is ended: at once, or by a timeout.
 SHORT_WAITS = [0, 0.001]
 
