@@ -47,8 +47,8 @@ def join_group(self, group, interface=None, source=None):
     group : str
         The group's address, of the socket's family.
     interface : str or int, optional
-        The name or index of an interface, or (IPv4) one of its addresses; None lets
-        the routing table choose.
+        The name or index of an interface, or (IPv4) its first address; None lets the
+        routing table choose.
     source : str, optional
         Only what this sender sends; may be called again for others.
 
