@@ -9,6 +9,7 @@ import gc
 import os
 import pathlib
 import shutil
+import signal
 import socket as stdlib_socket
 import subprocess
 import sys
@@ -31,6 +32,9 @@ def pytest_report_header():
 
 
 def pytest_configure(config):
+    # A shell's background job ignores SIGINT, and so would all that the tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     expected = os.environ.get("FASTSOCK_TEST_INSTALLED")
     found = str(pathlib.Path(fastsock.__file__).resolve())
     if expected and not found.startswith(str(pathlib.Path(expected).resolve()) + os.sep):
