@@ -5,14 +5,15 @@
 Job: a process of its own for each run, since a variant can't be taken back from
 modules that imported it. Writes {test id: [outcome, text]} as JSON.
 
-VARIANT: stdlib, module (sys.modules["socket"] = fastsock), install
-(fastsock.install()).
+VARIANT: stdlib, module (fastsock stands for socket, and its select and selectors for
+the stdlib's), install (fastsock.install()).
 """
 
 import importlib.util
 import json
 import os
 import pathlib
+import signal
 import sys
 import time
 import unittest
@@ -75,6 +76,9 @@ def choose(variant):
     import fastsock
     if variant == "module":
         sys.modules["socket"] = fastsock
+        from fastsock import select, selectors
+        sys.modules["select"] = select
+        sys.modules["selectors"] = selectors
     else:
         fastsock.install()
 
@@ -88,6 +92,9 @@ def tests_of(suite):
 
 
 def main(variant, module, result_file):
+    # A shell's background job ignores SIGINT, and tests that send it would wait for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     exclusions = load_exclusions()
     choose(variant)
     from test import support
