@@ -28,13 +28,22 @@ from fastsock._socket_class import adopt, socket as _socket_class, stdlib_socket
 from fastsock._spin import set_default_spin
 from fastsock._stats import stats
 
+# What not every program needs is imported when asked for: name, and module.
+_LATER = {"DatagramBatch": "_batch", "FramingError": "_exceptions",
+          "IncompleteReadError": "_exceptions", "LimitOverrunError": "_exceptions",
+          "PacketInfo": "_packet_info", "Relay": "_relay_server", "Server": "_server",
+          "Stream": "_stream", "TruncatedDatagram": "_batch",
+          "current_connection": "_handler", "framing": "framing", "install": "_install",
+          "passed_sockets": "_addresses", "relay": "_relay", "select": "select",
+          "selectors": "selectors", "serve": "_serve", "uninstall": "_install"}
+
 # Names of the kernel's that this interpreter lacks, then all of the interpreter's:
 # also those with an underscore, which http.client and others use.
 _extra = {name: value for name, value in _constants.table().items()
           if not hasattr(_stdlib, name)}
 globals().update(_extra)
 globals().update({name: value for name, value in vars(_stdlib).items()
-                  if not (name.startswith("__") and name.endswith("__"))})
+                  if not (name.startswith("__") and name.endswith("__") or name in _LATER)})
 _functions.rebind_all(globals())
 socket = _socket_class
 socketpair = _functions.socketpair
@@ -43,12 +52,6 @@ _own_getaddrinfo = getaddrinfo  # noqa: F821 (bound by rebind_all)
 SocketIO = _file_class
 # The interpreter's own makefile(), which then makes our SocketIO.
 socket.makefile = _functions.rebound(_stdlib.socket.makefile, globals())
-
-# What not every program needs is imported when asked for: name, and module.
-_LATER = {"DatagramBatch": "_batch", "FramingError": "_exceptions",
-          "IncompleteReadError": "_exceptions", "LimitOverrunError": "_exceptions",
-          "PacketInfo": "_packet_info", "Stream": "_stream", "TruncatedDatagram": "_batch",
-          "framing": "framing", "install": "_install", "uninstall": "_install"}
 
 __all__ = [*_stdlib.__all__, *_extra, *_LATER, "adopt", "set_default_spin", "stats"]
 

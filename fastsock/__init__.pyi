@@ -3,6 +3,13 @@ from _typeshed import ReadableBuffer, WriteableBuffer
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fastsock import framing as framing, framing as _framing
+from fastsock import select as select
+from fastsock import selectors as selectors
+from fastsock._handler import current_connection as current_connection
+from fastsock._relay import relay as relay
+from fastsock._relay_server import Relay as Relay
+from fastsock._serve import serve as serve
+from fastsock._server import Server as Server
 from socket import *
 from socket import AddressFamily, SocketKind
 from typing import Any, Literal, Protocol, Self, overload
@@ -136,6 +143,7 @@ def create_connection(
 def set_default_spin(microseconds: int, /) -> None: ...
 def stats(*, reset: bool = False) -> dict[str, Any]: ...
 
+def passed_sockets() -> list[socket]: ...
 def adopt(sock: _stdlib.socket) -> socket: ...
 def install() -> bool: ...
 def uninstall() -> None: ...

@@ -8,6 +8,9 @@ usage: python -m fastsock COMMAND ...
 commands:
   run SCRIPT [ARG ...]      run a Python program with fastsock as its socket module
   run -m MODULE [ARG ...]   the same for a module
+  serve echo                a server that sends back what arrives
+  serve http DIR            one that serves files
+  serve relay LISTEN CONNECT   one that passes connections on
   demo                      a server and clients, on the stdlib and on fastsock, side by side
 
 options:
@@ -34,6 +37,9 @@ def main(arguments=None):
         # Imported alone: the program must find as little imported as under python.
         from fastsock.commands import run
         return run.main(rest)
+    if command == "serve":
+        from fastsock.commands import serve
+        return serve.main(rest)
     if command == "demo":
         from fastsock.commands import demo
         return demo.main(rest)

@@ -1,21 +1,30 @@
 """install() and uninstall(): the whole program on fastsock, and back.
 
 Job: `socket.socket` becomes fastsock's class, and with it all that the stdlib
-builds by that name: create_connection, http.client, socketserver, asyncio, ...
+builds by that name: create_connection, http.client, socketserver, asyncio, ... The
+selectors of `selectors` become fastsock's too.
 
-Rule: nothing is patched but names of the `socket` module, and uninstall() puts
-the very objects back.
+Rule: nothing is patched but names of the `socket` and `selectors` modules, and
+uninstall() puts the very objects back.
 """
 
 import os
+import selectors as stdlib_selectors
 import sys
 import warnings
 
-from fastsock import functions
+from fastsock import functions, selectors
 from fastsock._file_class import SocketIO
 from fastsock._socket_class import socket, stdlib_class, stdlib_socket
 
-_REPLACEMENTS = {"socket": socket, "socketpair": functions.socketpair, "SocketIO": SocketIO}
+_REPLACEMENTS = {
+    (stdlib_socket, "socket"): socket,
+    (stdlib_socket, "socketpair"): functions.socketpair,
+    (stdlib_socket, "SocketIO"): SocketIO,
+    **{(stdlib_selectors, name): getattr(selectors, name)
+       for name in ("SelectSelector", "PollSelector", "EpollSelector", "DefaultSelector")
+       if hasattr(stdlib_selectors, name)},
+}
 _originals = {}
 
 
@@ -42,9 +51,9 @@ def install():
     if _originals:
         return True
     _refuse_green_sockets()
-    for name, replacement in _REPLACEMENTS.items():
-        _originals[name] = getattr(stdlib_socket, name)
-        setattr(stdlib_socket, name, replacement)
+    for (module, name), replacement in _REPLACEMENTS.items():
+        _originals[module, name] = getattr(module, name)
+        setattr(module, name, replacement)
     early = _modules_with_the_old_class()
     if early:
         warnings.warn(
@@ -58,8 +67,8 @@ def install():
 def uninstall():
     """Put the stdlib's class and functions back. Sockets that exist stay as they are."""
     while _originals:
-        name, original = _originals.popitem()
-        setattr(stdlib_socket, name, original)
+        (module, name), original = _originals.popitem()
+        setattr(module, name, original)
 
 
 def _refuse_green_sockets():

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 cdef extern from "<errno.h>" nogil:
     int errno
     const int EAGAIN, EWOULDBLOCK, EINTR, EINPROGRESS, EISCONN, ECONNABORTED, ECONNRESET
-    const int EBADF, EINVAL, ENOMEM
+    const int EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOENT, ENOMEM, EPIPE
 
 cdef extern from "<sys/types.h>" nogil:
     ctypedef long off_t

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #if defined(__linux__)
+#  include <sys/epoll.h>
 #  include <sys/sendfile.h>
 #endif
 #if defined(__sun)
@@ -43,6 +44,44 @@
 #  define FASTSOCK_HAS_ATOMIC_FLAGS 1
 #else
 #  define FASTSOCK_HAS_ATOMIC_FLAGS 0
+#endif
+
+/* epoll(7). Where there is none the names are declared, so that what is never called
+ * there compiles, and fail. */
+#if FASTSOCK_LINUX
+#  define FASTSOCK_HAS_EPOLL 1
+#else
+#  define FASTSOCK_HAS_EPOLL 0
+#  if !defined(__linux__)
+typedef union {
+    int fd;
+    void *ptr;
+} epoll_data_t;
+struct epoll_event {
+    unsigned int events;
+    epoll_data_t data;
+};
+enum { EPOLLIN = 1, EPOLLPRI = 2, EPOLLOUT = 4, EPOLLERR = 8, EPOLLHUP = 16,
+       EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3, EPOLL_CLOEXEC = 0 };
+static inline int epoll_create1(int flags)
+{
+    (void)flags;
+    errno = ENOSYS;
+    return -1;
+}
+static inline int epoll_ctl(int epfd, int what, int fd, struct epoll_event *event)
+{
+    (void)epfd; (void)what; (void)fd; (void)event;
+    errno = ENOSYS;
+    return -1;
+}
+static inline int epoll_wait(int epfd, struct epoll_event *events, int count, int timeout_ms)
+{
+    (void)epfd; (void)events; (void)count; (void)timeout_ms;
+    errno = ENOSYS;
+    return -1;
+}
+#  endif
 #endif
 
 /* Addresses of AF_UNIX without a place in the file system: unix(7). */
@@ -147,6 +186,25 @@ static inline int fastsock_accept(int fd, struct sockaddr *address,
 #endif
 }
 
+/* accept(2) whose fd is not inherited by exec and does not block. */
+static inline int fastsock_accept_nonblocking(int fd, struct sockaddr *address,
+                                              socklen_t *size)
+{
+#if FASTSOCK_HAS_ATOMIC_FLAGS
+    return accept4(fd, address, size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+#else
+    int on = 1;
+    int accepted = fastsock_keep_or_close(accept(fd, address, size));
+    if (accepted >= 0 && ioctl(accepted, FIONBIO, &on) < 0) {
+        int error = errno;
+        (void)close(accepted);
+        errno = error;
+        return -1;
+    }
+    return accepted;
+#endif
+}
+
 /* socketpair(2) whose fds are not inherited by exec. */
 static inline int fastsock_socketpair(int family, int type, int proto,
                                       int fds[2])
@@ -202,6 +260,40 @@ static inline ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset,
 #else
     (void)out_fd; (void)in_fd; (void)offset; (void)count;
     errno = ENOSYS; /* the caller then sends what it reads */
+    return -1;
+#endif
+}
+
+/* splice(2): bytes from a file to a file without copying them out; one is a pipe. */
+#if FASTSOCK_LINUX
+#  define FASTSOCK_HAS_SPLICE 1
+#else
+#  define FASTSOCK_HAS_SPLICE 0
+#endif
+
+static inline ssize_t fastsock_splice(int from, int to, size_t most)
+{
+#if FASTSOCK_LINUX
+    return splice(from, NULL, to, NULL, most, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+#else
+    (void)from; (void)to; (void)most;
+    errno = ENOSYS; /* the caller then copies */
+    return -1;
+#endif
+}
+
+/* A pipe for splice(2), with room for `size` bytes if the system allows. 0, or -1 and
+ * errno. */
+static inline int fastsock_splice_pipe(int fds[2], int size)
+{
+#if FASTSOCK_LINUX
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+        return -1;
+    (void)fcntl(fds[1], F_SETPIPE_SZ, size);
+    return 0;
+#else
+    (void)fds; (void)size;
+    errno = ENOSYS;
     return -1;
 #endif
 }

@@ -19,6 +19,9 @@ cdef extern from "_platform.h" nogil:
         msghdr msg_hdr
         unsigned int msg_len
 
+    const bint FASTSOCK_HAS_SPLICE
+    Py_ssize_t fastsock_splice(int from_fd, int to_fd, size_t most)
+    int fastsock_splice_pipe(int *fds, int size)
     Py_ssize_t fastsock_recvmmsg(int fd, FastsockMessage *messages, unsigned int count,
                                  int flags)
     Py_ssize_t fastsock_sendmmsg(int fd, FastsockMessage *messages, unsigned int count,
@@ -27,6 +30,7 @@ cdef extern from "_platform.h" nogil:
     void FASTSOCK_SET_SA_LEN(void *address, size_t size)
     int fastsock_socket(int family, int type, int proto)
     int fastsock_accept(int fd, sockaddr *address, socklen_t *size)
+    int fastsock_accept_nonblocking(int fd, sockaddr *address, socklen_t *size)
     int fastsock_socketpair(int family, int type, int proto, int *fds)
     int fastsock_set_nonblocking(int fd, bint nonblocking)
     int fastsock_is_nonblocking(int fd)

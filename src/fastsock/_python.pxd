@@ -36,6 +36,7 @@ cdef extern from "Python.h":
     int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
     char *PyBytes_AS_STRING(PyObject *bytes) noexcept nogil
 
+    PyObject *PyList_GET_ITEM(object items, Py_ssize_t position) noexcept
     PyObject *PyTuple_GET_ITEM(object items, Py_ssize_t position) noexcept
 
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept

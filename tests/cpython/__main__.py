@@ -3,7 +3,8 @@
     python -m tests.cpython [MODULE ...] [--jobs N] [--timeout SECONDS] [--json FILE]
 
 Each module runs three times, each time in a process of its own: on the stdlib,
-with `sys.modules["socket"] = fastsock`, and after `fastsock.install()`. Exit
+with fastsock's modules in the place of `socket`, `select` and `selectors`, and after
+`fastsock.install()`. Exit
 status 1 if a test's outcome differs between the columns. What is left out, and
 why, is in exclusions.py and printed at the end.
 """

@@ -1,0 +1,155 @@
+"""Where a server listens: addresses, inherited sockets, systemd's.
+
+Job: listening, non-blocking sockets out of what the caller gave. Each belongs to the
+server from then on.
+"""
+
+import errno
+import os
+import socket as stdlib_socket
+import stat
+
+from fastsock._socket_class import adopt, socket
+
+FIRST_PASSED_FD = 3  # SD_LISTEN_FDS_START
+
+
+def listening_sockets(address, *, sock=None, backlog, reuse_port=False):
+    """Open sockets for one or several addresses, or take the given ones.
+
+    Parameters
+    ----------
+    address : tuple, str, bytes, list of these, or None
+        (host, port), also with a host of "" or None (all of this machine's, IPv4 and
+        IPv6); or a path, of AF_UNIX.
+    sock : socket.socket or list of these, optional
+        Bound sockets, for instance inherited ones.
+    backlog : int
+        Connections that wait to be accepted.
+    reuse_port : bool
+        SO_REUSEPORT.
+
+    Returns
+    -------
+    list of fastsock.socket
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+    """
+    if (address is None) == (sock is None):
+        if sock is not None:
+            raise ValueError("give an address or sock, not both")
+        sock = passed_sockets()
+        if not sock:
+            raise ValueError("there is nothing to listen on: give an address such as "
+                             "('127.0.0.1', 8000) or a path, or sock=, or have systemd pass "
+                             "sockets (LISTEN_FDS)")
+    if sock is not None:
+        return [_taken(one, backlog) for one in (sock if isinstance(sock, list) else [sock])]
+    sockets = []
+    try:
+        for one in address if isinstance(address, list) else [address]:
+            sockets += _opened(one, backlog, reuse_port)
+    except BaseException:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
+def passed_sockets():
+    """The sockets that systemd passed to this process: sd_listen_fds(3).
+
+    Returns
+    -------
+    list of fastsock.socket
+        Empty if there are none, or they are for another process.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    passed = []
+    for fd in range(FIRST_PASSED_FD, FIRST_PASSED_FD + count):
+        os.set_inheritable(fd, False)
+        passed.append(socket(fileno=fd))
+    return passed
+
+
+def _taken(sock, backlog):
+    if not isinstance(sock, stdlib_socket.socket):
+        raise TypeError(f"sock must be a socket, not {type(sock).__name__!r}")
+    if sock.type != stdlib_socket.SOCK_STREAM:
+        raise ValueError(f"a server needs a SOCK_STREAM socket, and this one is {sock.type!r}")
+    if type(sock) is not socket:
+        adopt(sock)
+    return _listening(sock, backlog)
+
+
+def _opened(address, backlog, reuse_port):
+    if isinstance(address, (str, bytes)):
+        return [_unix_listener(address, backlog)]
+    if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
+        raise TypeError("an address is (host, port) or a path, not "
+                        f"{address!r} ({type(address).__name__})")
+    host, port = address[:2]
+    found = stdlib_socket.getaddrinfo(
+        host or None, port, type=stdlib_socket.SOCK_STREAM, flags=stdlib_socket.AI_PASSIVE)
+    sockets = []
+    try:
+        for family, type_, proto, _, sockaddr in dict.fromkeys(found):
+            if port == 0 and sockets:  # the port that the first got, in the other family too
+                sockaddr = (sockaddr[0], sockets[0].getsockname()[1], *sockaddr[2:])
+            try:
+                sock = socket(family, type_, proto)
+            except OSError as error:
+                if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT) and len(found) > 1:
+                    continue
+                raise
+            sockets.append(sock)
+            sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEPORT, 1)
+            if family == stdlib_socket.AF_INET6:
+                sock.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 1)
+            try:
+                sock.bind(sockaddr)
+            except OSError as error:
+                raise OSError(error.errno,
+                              f"can't listen on {sockaddr!r}: {error.strerror}") from None
+            _listening(sock, backlog)
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _unix_listener(path, backlog):
+    """A socket at a path; one that a process left behind there is removed."""
+    if path[:1] not in ("\0", b"\0"):
+        try:
+            if stat.S_ISSOCK(os.stat(path).st_mode):
+                os.unlink(path)
+        except FileNotFoundError:
+            pass
+    sock = socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        return _listening(sock, backlog)
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f"can't listen on {path!r}: {error.strerror}") from None
+        raise
+
+
+def _listening(sock, backlog):
+    sock.setblocking(False)
+    if sock.family != stdlib_socket.AF_UNIX:
+        # Accepted sockets inherit it, so that it costs no call a connection.
+        sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+    sock.listen(backlog)
+    return sock

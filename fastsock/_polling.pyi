@@ -1,0 +1,1 @@
+# For other extension modules only: nothing here is visible from Python.

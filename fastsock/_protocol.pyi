@@ -1,0 +1,9 @@
+from typing import Any
+
+from fastsock._transport_methods import ServerTransport
+
+class ProtocolTransport(ServerTransport):
+    def set_protocol(self, protocol: Any, /) -> None: ...
+    def get_protocol(self) -> Any: ...
+
+def new_connection() -> ProtocolTransport: ...

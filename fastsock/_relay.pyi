@@ -1,0 +1,5 @@
+import socket
+
+def relay(
+    a: socket.socket, b: socket.socket, /, *, idle_timeout: float | None = None
+) -> tuple[int, int]: ...

@@ -1,0 +1,55 @@
+"""Relay: a TCP proxy on the loop. What a connection does is in _relay_front."""
+
+import functools
+import socket as stdlib_socket
+
+from fastsock._relay_front import new_connection
+from fastsock._server import BaseServer, _check_positive
+
+
+class Relay(BaseServer):
+    """A proxy: each connection to `listen` is passed on to `connect`, both ways.
+
+        with fastsock.Relay(("0.0.0.0", 8000), ("10.0.0.7", 80)) as proxy:
+            proxy.serve_forever()
+
+    Parameters
+    ----------
+    listen : tuple, str, bytes, list of these, or None
+        As `address` of Server.
+    connect : tuple, str or bytes
+        (host, port), resolved once, now; each of its addresses is tried in turn. Or the
+        path of an AF_UNIX socket.
+    connect_timeout : float
+        Seconds for connecting, all addresses together.
+    **options
+        As of Server, without ssl_context: sock, max_connections, idle_timeout, backlog,
+        spin_us, reuse_port, use_poll.
+
+    Bytes are copied through one buffer, and where a connection moves much by splice(2).
+    A half-closed connection is half-closed on the other side.
+    """
+
+    def __init__(self, listen=None, connect=None, *, connect_timeout=10.0, **options):
+        _check_positive(connect_timeout=connect_timeout)
+        for name in ("ssl_context", "make_connection", "make_protocol", "write_high_water"):
+            if name in options:
+                raise TypeError(f"Relay() got an unexpected keyword argument {name!r}")
+        self._moved = [0, 0]
+        super().__init__(listen, make_connection=functools.partial(
+            new_connection, _targets(connect), float(connect_timeout), self._moved), **options)
+
+    @property
+    def bytes_relayed(self):
+        """(to the target, from it): bytes of the connections that have ended."""
+        return tuple(self._moved)
+
+
+def _targets(address):
+    """[(family, address)] of where to connect to."""
+    if isinstance(address, (str, bytes)):
+        return [(stdlib_socket.AF_UNIX, address)]
+    if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
+        raise TypeError(f"connect is (host, port) or a path, not {address!r}")
+    found = stdlib_socket.getaddrinfo(*address[:2], type=stdlib_socket.SOCK_STREAM)
+    return [(family, sockaddr) for family, _, _, _, sockaddr in found]

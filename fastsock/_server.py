@@ -1,0 +1,236 @@
+"""Server: connections for asyncio's protocols, on a loop in the extension.
+
+Job: what a server is made of, and its life: listening, serving, draining, the end. The
+loop itself is _loop, a connection is _protocol.
+"""
+
+import os
+import threading
+
+from fastsock._addresses import listening_sockets
+from fastsock._hub import Hub
+from fastsock._listener import Listener
+from fastsock._loop import Loop
+from fastsock._protocol import new_connection
+
+
+class BaseServer:
+    """Listening sockets, a loop, and the connections on it. See Server and serve()."""
+
+    def __init__(self, address=None, *, sock=None, ssl_context=None,
+                 ssl_handshake_timeout=60.0, backlog=1024, max_connections=10_000,
+                 idle_timeout=300.0, write_high_water=65_536, spin_us=0, reuse_port=False,
+                 use_poll=False, make_connection, make_protocol=None):
+        _check_positive(max_connections=max_connections, write_high_water=write_high_water,
+                        backlog=backlog, ssl_handshake_timeout=ssl_handshake_timeout)
+        if idle_timeout is not None:
+            _check_positive(idle_timeout=idle_timeout)
+        if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
+            raise TypeError("ssl_context must be an ssl.SSLContext, not "
+                            f"{type(ssl_context).__name__!r}")
+        if not 0 <= spin_us <= 1_000_000:
+            raise ValueError(f"spin_us must be 0 to 1,000,000 microseconds, not {spin_us!r}")
+        self._is_closed = True
+        self.sockets = listening_sockets(
+            address, sock=sock, backlog=backlog, reuse_port=reuse_port)
+        self._paths = [(one.getsockname(), _inode(one.getsockname())) for one in self.sockets
+                       if isinstance(one.getsockname(), str)] if sock is None else []
+        self._loop = Loop(use_poll=use_poll)
+        self._is_closed = False
+        self._loop.set_idle_timeout(idle_timeout)
+        self._loop.readiness.set_spin(spin_us)
+        self._hub = Hub(self._loop, make_connection, max_connections=max_connections,
+                        high_water=write_high_water, make_protocol=make_protocol,
+                        ssl_context=ssl_context, handshake_timeout_s=ssl_handshake_timeout)
+        self._listeners = [Listener(one, self._hub) for one in self.sockets]
+        self._hub.call_when_room(self._connection_ended)
+        self._grace_s = None
+        self._shutting_down = False
+        self._ended = threading.Event()
+        self._ended.set()
+
+    # Life.
+
+    def serve_forever(self):
+        """Serve until shutdown() is called.
+
+        Raises
+        ------
+        RuntimeError
+            The server runs already, in this or another thread, or is closed.
+        KeyboardInterrupt, SystemExit
+            Of a signal handler or a callback. The connections stay as they are:
+            serve_forever() goes on with them, close() ends them.
+        """
+        if self._is_closed:
+            raise RuntimeError("this server is closed")
+        self._ended.clear()
+        try:
+            self._loop.run()
+        finally:
+            self._ended.set()
+        self.close()
+
+    def shutdown(self, grace=0.0):
+        """End serve_forever(), from any thread or signal handler; returns at once.
+
+        Listening ends, after what waits there was accepted. Then the connections are
+        closed: at once, or with `grace` when they end by themselves or that time is over
+        (those of serve() when their message is answered).
+
+        Parameters
+        ----------
+        grace : float
+            Seconds.
+        """
+        self._grace_s = float(grace)
+        self._loop.call_soon_threadsafe(self._begin_shutdown)
+
+    def close(self):
+        """Close listening sockets and connections; a running server is shut down first.
+
+        Waits for serve_forever() if that runs in another thread.
+        """
+        if self._is_closed:
+            return
+        if self._loop.is_running:
+            self.shutdown()
+            if not self._loop.runs_here():
+                self._ended.wait()
+            return
+        self._is_closed = True
+        self._stop_listening()
+        self._loop.end_all()
+        self._loop.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def _begin_shutdown(self):
+        if self._shutting_down:
+            return
+        self._shutting_down = True
+        if self._grace_s > 0:
+            for listener in self._listeners:
+                listener.accept_rest()
+        self._stop_listening()
+        if self._grace_s > 0 and self._hub.connections:
+            self._loop.call_later(self._grace_s, self._loop.stop)
+            self._loop.drain()
+        if not self._hub.connections or self._grace_s <= 0:
+            self._loop.stop()
+
+    def _connection_ended(self):
+        if self._shutting_down:
+            if not self._hub.connections:
+                self._loop.stop()
+            return
+        for listener in self._listeners:
+            listener.resume()
+
+    def _stop_listening(self):
+        for listener in self._listeners:
+            listener.close()
+        for sock in self.sockets:
+            sock.close()
+        for path, inode in self._paths:
+            if inode is not None and inode == _inode(path):
+                os.unlink(path)
+        self._paths = []
+
+    # Callbacks.
+
+    def call_soon_threadsafe(self, callback, *arguments):
+        """Have the server's thread call `callback`; from any thread or signal handler."""
+        self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def call_later(self, delay, callback, *arguments):
+        """Have it called after `delay` seconds; from the server's thread, or before it runs.
+
+        Returns
+        -------
+        TimerHandle
+            With cancel(), cancelled() and when().
+        """
+        return self._loop.call_later(delay, callback, *arguments)
+
+    @property
+    def addresses(self):
+        """Where it listens: what getsockname() says, a list."""
+        return [sock.getsockname() for sock in self.sockets]
+
+    @property
+    def connections(self):
+        """How many connections there are."""
+        return self._hub.connections
+
+    def __repr__(self):
+        state = "closed" if self._is_closed else "running" if self._loop.is_running else "ready"
+        return f"<{type(self).__name__} {state} connections={self._hub.connections}>"
+
+
+class Server(BaseServer):
+    """A server for asyncio's protocols, with a loop of its own.
+
+        with fastsock.Server(EchoProtocol, ("127.0.0.1", 8000)) as server:
+            server.serve_forever()
+
+    Parameters
+    ----------
+    protocol_factory : callable
+        Returns an asyncio.Protocol or asyncio.BufferedProtocol, or what has their methods.
+    address : tuple, str, bytes, list of these, or None
+        (host, port); a path, for AF_UNIX; several. None: `sock`, or what systemd passed
+        (LISTEN_FDS).
+    sock : socket.socket or list of these, optional
+        Bound sockets instead of an address; they belong to the server then.
+    ssl_context : ssl.SSLContext, optional
+        TLS, with ALPN and SNI as the context says.
+    ssl_handshake_timeout : float
+        Seconds.
+    backlog : int
+        Connections that may wait to be accepted: listen(2).
+    max_connections : int
+        While there are so many, no more are accepted.
+    idle_timeout : float or None
+        Seconds after which a connection is ended on which nothing was received, and
+        nothing sent could be passed on.
+    write_high_water : int
+        Bytes that wait for a peer that does not read; above, pause_writing() is called.
+    spin_us : int
+        Microseconds of looking again before each sleep: less delay, more CPU.
+    reuse_port : bool
+        SO_REUSEPORT: several processes may listen on the same port.
+    use_poll : bool
+        poll(2) also where there is epoll(7).
+
+    Thread safety: shutdown(), close() and call_soon_threadsafe() may come from any
+    thread, everything else from the one that runs serve_forever().
+    """
+
+    def __init__(self, protocol_factory, address=None, **options):
+        if not callable(protocol_factory):
+            raise TypeError("protocol_factory must be callable, not "
+                            f"{type(protocol_factory).__name__!r}")
+        for name in ("make_connection", "make_protocol"):
+            if name in options:
+                raise TypeError(f"Server() got an unexpected keyword argument {name!r}")
+        super().__init__(address, make_connection=new_connection,
+                         make_protocol=protocol_factory, **options)
+
+
+def _check_positive(**values):
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, not {value!r}")
+
+
+def _inode(path):
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

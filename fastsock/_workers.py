@@ -1,0 +1,239 @@
+"""Several processes that serve: forked, watched over, started again, drained.
+
+Job: the parent of serve(workers=N). It serves nothing itself.
+
+Rules: each worker holds the end of a pipe whose closing tells the parent that it died,
+however that came about; another tells the workers that the parent did. A worker that
+dies is started again after a pause, which doubles while they die young.
+"""
+
+import logging
+import os
+import selectors
+import signal
+import sys
+import threading
+import time
+
+from fastsock._addresses import listening_sockets
+from fastsock._socket_class import socket, stdlib_socket
+
+logger = logging.getLogger("fastsock.server")
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 30.0
+OLD_AGE_S = 10.0            # who lived so long did not die of its start
+
+
+def run(make_server, count, address, sock, *, backlog, grace_s, on_ready):
+    """Serve by `count` processes until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    make_server : callable
+        With address= or sock=, and reuse_port=: a server.
+    count : int
+    address, sock
+        As of Server.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("several workers are kept by the main thread only")
+    reserved, shared = _places(address, sock, backlog)
+    keeper = Keeper(make_server, reserved, shared, grace_s)
+    try:
+        make_server(**keeper.where()).close()  # what is wrong with it, is said here
+    except BaseException:
+        keeper.close()
+        raise
+    if on_ready is not None:
+        on_ready([one.getsockname() for one in reserved + shared])
+    keeper.keep(count)
+
+
+def _places(address, sock, backlog):
+    """Bound sockets that hold TCP ports for the workers, and listeners they share."""
+    if address is None or sock is not None:
+        return [], listening_sockets(address, sock=sock, backlog=backlog)
+    reserved, shared = [], []
+    try:
+        for one in address if isinstance(address, list) else [address]:
+            if isinstance(one, (str, bytes)):
+                shared += listening_sockets(one, backlog=backlog)
+                continue
+            for listener in listening_sockets(one, backlog=1, reuse_port=True):
+                # Bound, so that the port stays ours; not listening, so that nobody is
+                # put into its queue, whom nobody would accept.
+                name, family = listener.getsockname(), listener.family
+                holder = socket(family, stdlib_socket.SOCK_STREAM)
+                reserved.append(holder)
+                holder.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
+                holder.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEPORT, 1)
+                if family == stdlib_socket.AF_INET6:
+                    holder.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 1)
+                holder.bind(name)
+                listener.close()
+    except BaseException:
+        for one in reserved + shared:
+            one.close()
+        raise
+    return reserved, shared
+
+
+class Worker:
+    """One process: its pid, the pipe that ends with it, and when it began."""
+
+    def __init__(self, pid, pipe):
+        self.pid = pid
+        self.pipe = pipe
+        self.began_s = time.monotonic()
+
+
+class Keeper:
+    """Starts workers, and starts them again."""
+
+    def __init__(self, make_server, reserved, shared, grace_s):
+        self.make_server = make_server
+        self.reserved = reserved
+        self.shared = shared
+        self.grace_s = grace_s
+        self.workers = {}           # by the fd of their pipe
+        self.due_s = []             # when workers are to be started again
+        self.pause_s = FIRST_PAUSE_S
+        self.stop_signal = None
+        self.parent_reader, self.parent_writer = os.pipe()
+
+    def where(self):
+        """What a worker's server is made with."""
+        if self.shared and not self.reserved:
+            return {"sock": [sock.dup() for sock in self.shared]}
+        names = [sock.getsockname()[:2] for sock in self.reserved]
+        sockets = listening_sockets(names, backlog=1024, reuse_port=True)
+        return {"sock": sockets + [sock.dup() for sock in self.shared]}
+
+    def keep(self, count):
+        """Have `count` workers until a signal ends that."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        handlers = {number: signal.signal(number, self._note)
+                    for number in (signal.SIGTERM, signal.SIGINT)}
+        previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(reader, selectors.EVENT_READ)
+                self.selector = selector
+                for _ in range(count):
+                    self._start()
+                self._watch(reader)
+                self._stop()
+        finally:
+            signal.set_wakeup_fd(previous)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(reader)
+            os.close(writer)
+            self.close()
+        if self.stop_signal == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    def close(self):
+        """Give the fds back."""
+        for sock in self.reserved + self.shared:
+            sock.close()
+        for fd in (self.parent_reader, self.parent_writer):
+            os.close(fd)
+
+    def _note(self, number, frame):
+        self.stop_signal = self.stop_signal or number
+
+    def _watch(self, wake_up):
+        while self.stop_signal is None:
+            now_s = time.monotonic()
+            timeout_s = min(self.due_s) - now_s if self.due_s else None
+            for key, _ in self.selector.select(timeout_s):
+                if key.fd == wake_up:
+                    os.read(wake_up, 4096)
+                else:
+                    self._bury(self.workers[key.fd])
+            now_s = time.monotonic()
+            for due_s in [due_s for due_s in self.due_s if due_s <= now_s]:
+                self.due_s.remove(due_s)
+                if self.stop_signal is None:
+                    self._start()
+
+    def _start(self):
+        reader, writer = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                os.close(reader)
+                os.close(self.parent_writer)
+                self._work()
+                status = 0
+            except BaseException:
+                logger.exception("worker %d failed", os.getpid())
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        os.close(writer)
+        self.workers[reader] = Worker(pid, reader)
+        self.selector.register(reader, selectors.EVENT_READ)
+
+    def _work(self):
+        """In the worker: serve until SIGTERM, or until the parent is gone."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent heeds it for all
+        with self.make_server(**self.where()) as server:
+            signal.signal(signal.SIGTERM,
+                          lambda number, frame: server.shutdown(self.grace_s))
+            for worker in self.workers.values():  # its brothers' pipes
+                os.close(worker.pipe)
+            for sock in self.reserved + self.shared:
+                sock.close()
+            threading.Thread(target=self._end_with_parent, args=(server,),
+                             daemon=True).start()
+            server.serve_forever()
+
+    def _end_with_parent(self, server):
+        os.read(self.parent_reader, 1)  # returns when the parent is gone
+        server.shutdown(self.grace_s)
+
+    def _bury(self, worker):
+        """A worker died: say so, and have another started after a pause."""
+        self._forget(worker)
+        _, status = os.waitpid(worker.pid, 0)
+        if time.monotonic() - worker.began_s >= OLD_AGE_S:
+            self.pause_s = FIRST_PAUSE_S
+        logger.warning("worker %d ended with status %d: another one in %.1f s", worker.pid,
+                       os.waitstatus_to_exitcode(status), self.pause_s)
+        self.due_s.append(time.monotonic() + self.pause_s)
+        self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
+
+    def _forget(self, worker):
+        del self.workers[worker.pipe]
+        self.selector.unregister(worker.pipe)
+        os.close(worker.pipe)
+
+    def _stop(self):
+        """Drain the workers; whoever is not done in time is killed."""
+        for worker in self.workers.values():
+            os.kill(worker.pid, signal.SIGTERM)
+        deadline_s = time.monotonic() + self.grace_s + 1.0
+        while self.workers:
+            left_s = deadline_s - time.monotonic()
+            ready = self.selector.select(max(left_s, 0))
+            for key, _ in ready:
+                if key.fd in self.workers:
+                    worker = self.workers[key.fd]
+                    self._forget(worker)
+                    os.waitpid(worker.pid, 0)
+                else:
+                    os.read(key.fd, 4096)
+            if left_s <= 0:
+                for worker in list(self.workers.values()):
+                    logger.warning("worker %d is not done: killed", worker.pid)
+                    os.kill(worker.pid, signal.SIGKILL)
+                    self._forget(worker)
+                    os.waitpid(worker.pid, 0)

@@ -1,0 +1,89 @@
+"""`python -m fastsock serve`: an echo server, files over HTTP, or a relay, from the shell."""
+
+import argparse
+import logging
+import pathlib
+import sys
+
+import fastsock
+from fastsock._serve import shutting_down_on_sigterm
+
+DESCRIPTION = "Run a server until Ctrl-C or SIGTERM. An address is HOST:PORT, :PORT or a path."
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(prog="python -m fastsock serve", description=DESCRIPTION)
+    parser.add_argument("--idle-timeout", type=float, default=300.0, metavar="SECONDS",
+                        help="end connections on which nothing happens (default: 300)")
+    parser.add_argument("--max-connections", type=int, default=10_000, metavar="N",
+                        help="accept no more while there are so many (default: 10,000)")
+    parser.add_argument("--spin-us", type=int, default=0, metavar="N",
+                        help="look for so long before each sleep (default: 0)")
+    parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS",
+                        help="time for connections to end after SIGTERM (default: 10)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    echo = commands.add_parser("echo", help="send back whatever arrives")
+    http = commands.add_parser("http", help="serve the files of a folder (a worked example, "
+                                            "not a web server to deploy)")
+    http.add_argument("folder", metavar="DIR", type=pathlib.Path)
+    for command, port in ((echo, 7007), (http, 8000)):
+        command.add_argument("--listen", metavar="ADDRESS", type=address,
+                             default=("127.0.0.1", port),
+                             help=f"where to listen (default: 127.0.0.1:{port})")
+    echo.add_argument("--workers", type=int, default=1, metavar="N",
+                      help="processes (default: 1)")
+    relay = commands.add_parser("relay", help="pass connections on to another address")
+    relay.add_argument("listen", metavar="LISTEN", type=address)
+    relay.add_argument("connect", metavar="CONNECT", type=address)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    limits = {"idle_timeout": options.idle_timeout, "spin_us": options.spin_us,
+              "max_connections": options.max_connections}
+    try:
+        run(options, limits)
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, ValueError) as error:
+        print(f"python -m fastsock serve: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(options, limits):
+    if options.command == "echo":
+        fastsock.serve(echo_back, options.listen, workers=options.workers, grace=options.grace,
+                       on_ready=announce, **limits)
+        return
+    if options.command == "http":
+        from fastsock.commands.http_files import FileProtocol
+        folder = options.folder.resolve()
+        if not folder.is_dir():
+            raise ValueError(f"{options.folder} is no folder")
+        server = fastsock.Server(lambda: FileProtocol(folder), options.listen, **limits)
+    else:
+        server = fastsock.Relay(options.listen, options.connect, **limits)
+    with server, shutting_down_on_sigterm(server, options.grace):
+        announce(server.addresses)
+        server.serve_forever()
+
+
+def echo_back(message):
+    return message
+
+
+def announce(addresses):
+    """Say where it listens."""
+    for one in addresses:
+        text = one if isinstance(one, str) else f"{one[0]}:{one[1]}"
+        print(f"listening on {text}", flush=True)
+
+
+def address(text):
+    """An address out of HOST:PORT, [HOST]:PORT, :PORT, or a path with a slash."""
+    if "/" in text:
+        return text
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither HOST:PORT, nor a path with a slash")
+    return host.strip("[]") or None, int(port)

@@ -1,0 +1,37 @@
+# A connection whose messages go to a function. Its rules are in `_handler.pyx`.
+
+from libc.stdint cimport int64_t
+
+from fastsock._framing cimport Framing
+from fastsock._inbox cimport Inbox
+from fastsock._transport_methods cimport ServerTransport
+
+
+cdef class Service:
+    cdef object handler
+    cdef Framing framing            # or None: a message is whatever arrived
+    cdef bint is_batch
+    cdef list messages              # of this wake-up, if is_batch
+    cdef list owners                # (connection, how many of them), in the same order
+    # Replies of one connection, until they are sent.
+    cdef char *out
+    cdef Py_ssize_t out_size
+    cdef Py_ssize_t out_room
+
+    cdef int write_out(self, const char *data, Py_ssize_t size) except -1
+
+
+cdef class HandlerTransport(ServerTransport):
+    cdef Service service
+    cdef Inbox inbox
+    cdef Py_ssize_t searched
+    cdef bint is_draining           # to be closed when no message is on its way
+
+    cdef int take_messages(self, Inbox *inbox) except -1
+    cdef bint take_one(self, Inbox *inbox, list found) except -1
+    cdef int answer(self, object message) except -1
+    cdef int reply(self, object answer) except -1
+    cdef int reply_with(self, object payload) except -1
+    cdef int send_out(self) except -1
+    cdef int queue_out(self) except -1
+    cdef int close_if_drained(self) except -1

@@ -1,0 +1,337 @@
+"""A connection whose messages go to a function, and whose answers go back.
+
+Job: the connections of `fastsock.serve()`. A message is what a framing says, or
+whatever arrived.
+
+Rules: the replies to all that one receive brought go out in one system call. While a
+peer does not read its answers, its messages wait. A handler that raises ends the
+connections whose messages it was given. Bytes that are no message end theirs.
+"""
+
+import logging
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdlib cimport free, realloc
+
+from fastsock._buffers cimport borrow_readable, fastsock_copy
+from fastsock._framing cimport MOST_HEADER, Frame
+from fastsock._inbox cimport append, free_inbox, front, length, settle, take
+from fastsock._python cimport BufferView, PyBuffer_Release
+
+from fastsock._exceptions import FramingError, LimitOverrunError
+
+cdef extern from "_current.h":
+    void *fastsock_set_current(void *connection) noexcept
+    void *fastsock_get_current() noexcept
+
+cdef object logger = logging.getLogger("fastsock.server")
+
+cdef enum:
+    MOST_GATHERED = 65536       # replies above are sent before more are made
+    LARGE = 16384               # a reply that is not worth to be copied
+
+
+cdef class Service:
+    """What the connections of one serve() share.
+
+    Parameters
+    ----------
+    handler : callable
+        bytes -> bytes, None or an iterable of bytes; with `batch`, a list of bytes -> a
+        list of as many of these.
+    framing : Framing or None
+    batch : bool
+    """
+
+    def __init__(self, handler, Framing framing, batch):
+        if not callable(handler):
+            raise TypeError(f"handler must be callable, not {type(handler).__name__!r}")
+        if framing is not None:
+            framing.check_made()
+        self.handler = handler
+        self.framing = framing
+        self.is_batch = batch
+        self.messages = []
+        self.owners = []
+
+    def __dealloc__(self):
+        free(self.out)
+
+    def new_connection(self):
+        """Internal: a connection for an accepted fd."""
+        cdef HandlerTransport made = HandlerTransport.__new__(HandlerTransport)
+        made.service = self
+        return made
+
+    def answer_batch(self):
+        """Internal: at the end of a wake-up, give the handler all that it brought."""
+        cdef HandlerTransport connection
+        cdef Py_ssize_t count, position
+        cdef list messages = self.messages
+        cdef list owners = self.owners
+        cdef object answers
+        if not messages:
+            return
+        self.messages = []
+        self.owners = []
+        try:
+            answers = self.handler(messages)
+            if type(answers) is not list:
+                answers = list(answers)
+            if len(answers) != len(messages):
+                raise ValueError(f"the handler returned {len(answers)} answers to "
+                                 f"{len(messages)} messages")
+        except Exception:
+            for connection, count in owners:
+                connection.callback_raised("the handler of a batch with messages")
+            return
+        position = 0
+        for connection, count in owners:
+            if not connection.closing:
+                connection.is_dispatching = True
+                try:
+                    for answer in answers[position:position + count]:
+                        connection.reply(answer)
+                    connection.send_out()
+                except Exception:
+                    self.out_size = 0
+                    connection.callback_raised("the answer of a batch handler")
+                finally:
+                    connection.is_dispatching = False
+                connection.flush()
+                connection.close_if_drained()
+            position += count
+
+    cdef int write_out(self, const char *data, Py_ssize_t size) except -1:
+        cdef Py_ssize_t room
+        cdef char *memory
+        if self.out_room - self.out_size < size:
+            room = max(4096, self.out_size + size + self.out_room)
+            memory = <char *>realloc(self.out, room)
+            if memory == NULL:
+                raise MemoryError(f"no memory for {room} bytes of replies")
+            self.out = memory
+            self.out_room = room
+        fastsock_copy(self.out + self.out_size, data, size)
+        self.out_size += size
+        return 0
+
+
+cdef class HandlerTransport(ServerTransport):
+    """A connection of fastsock.serve(), as current_connection() returns it.
+
+    Thread safety: for the server's thread only.
+    """
+
+    def __dealloc__(self):
+        free_inbox(&self.inbox)
+
+    cdef int opened(self) except -1:
+        return 0
+
+    cdef int received(self, const char *data, Py_ssize_t size) except -1:
+        cdef Inbox arrived
+        if length(&self.inbox) == 0:
+            # The usual case: whole messages, which need not be copied anywhere first.
+            arrived.memory = <char *>data
+            arrived.start = 0
+            arrived.end = arrived.capacity = size
+            arrived.taken = self.inbox.taken
+            self.take_messages(&arrived)
+            self.inbox.taken = arrived.taken
+            if length(&arrived) and not self.closing:
+                append(&self.inbox, front(&arrived), length(&arrived))
+        else:
+            append(&self.inbox, data, size)
+            self.take_messages(&self.inbox)
+            settle(&self.inbox)
+        self.send_out()
+        if not self.service.is_batch:
+            self.close_if_drained()
+        return 0
+
+    cdef int take_messages(self, Inbox *inbox) except -1:
+        """Answer the whole messages at the front."""
+        cdef Service service = self.service
+        cdef void *previous
+        cdef list found
+        cdef Py_ssize_t before
+        if service.is_batch:
+            found = service.messages
+            before = len(found)
+            while not (self.closing or self.is_held) and self.take_one(inbox, found):
+                pass
+            if len(found) > before:
+                service.owners.append((self, len(found) - before))
+            return 0
+        previous = fastsock_set_current(<void *>self)
+        try:
+            found = []
+            while not (self.closing or self.is_held) and self.take_one(inbox, found):
+                self.answer(found.pop())
+                if service.out_size > MOST_GATHERED:
+                    self.send_out()
+        finally:
+            fastsock_set_current(previous)
+        return 0
+
+    cdef bint take_one(self, Inbox *inbox, list found) except -1:
+        """Append the message at the front to `found`: was there one?"""
+        cdef Framing framing = self.service.framing
+        cdef Frame frame
+        if length(inbox) == 0:
+            return False
+        if framing is None:
+            found.append(PyBytes_FromStringAndSize(front(inbox), length(inbox)))
+            take(inbox, length(inbox))
+            return True
+        try:
+            if not framing.find(front(inbox), length(inbox), &self.searched, inbox.taken,
+                                &frame):
+                return False
+        except (FramingError, LimitOverrunError) as error:
+            logger.info("%r sent what is no message: %s", self, error)
+            take(inbox, length(inbox))
+            self.send_out()
+            self.close_gently()
+            return False
+        found.append(PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size))
+        take(inbox, frame.total)
+        self.searched = 0
+        return True
+
+    cdef int answer(self, object message) except -1:
+        try:
+            self.reply(self.service.handler(message))
+        except Exception:
+            self.service.out_size = 0
+            self.callback_raised("the handler")
+        return 0
+
+    cdef int reply(self, object answer) except -1:
+        """Write a handler's answer: nothing, a message, or several."""
+        if answer is None:
+            return 0
+        if isinstance(answer, (bytes, bytearray, memoryview)):
+            return self.reply_with(answer)
+        if isinstance(answer, str):
+            raise TypeError("a handler returns bytes, None or an iterable of bytes, not 'str'")
+        for payload in answer:
+            self.reply_with(payload)
+            if self.service.out_size > MOST_GATHERED:
+                self.send_out()
+        return 0
+
+    cdef int reply_with(self, object payload) except -1:
+        cdef Service service = self.service
+        cdef Framing framing = service.framing
+        cdef BufferView view
+        cdef char[MOST_HEADER] around
+        borrow_readable(payload, &view)
+        try:
+            if framing is not None:
+                framing.check_payload(<const char *>view.buf, view.len)
+                service.write_out(around, framing.write_header(view.len, around))
+            if view.len >= LARGE:
+                self.queue_out()
+                self.say(payload)
+            else:
+                service.write_out(<const char *>view.buf, view.len)
+            if framing is not None:
+                service.write_out(around, framing.write_trailer(around))
+        finally:
+            PyBuffer_Release(&view)
+        return 0
+
+    cdef int send_out(self) except -1:
+        """Send the replies that were written."""
+        cdef Service service = self.service
+        cdef Py_ssize_t size = service.out_size
+        if size == 0:
+            return 0
+        service.out_size = 0
+        if self.closing:
+            return 0
+        if self.tls is not None:
+            return self.say(PyBytes_FromStringAndSize(service.out, size))
+        return self.send_memory(service.out, size)
+
+    cdef int queue_out(self) except -1:
+        """Let the replies that were written wait for a large one behind them."""
+        cdef Py_ssize_t size = self.service.out_size
+        if size:
+            self.service.out_size = 0
+            self.say(PyBytes_FromStringAndSize(self.service.out, size))
+        return 0
+
+    cdef int peer_ended(self) except -1:
+        if length(&self.inbox):
+            logger.info("%r was ended by its peer inside a message, of which %d bytes had "
+                        "arrived", self, length(&self.inbox))
+        if not self.is_held:
+            self.close_gently()
+        return 0
+
+    cdef int lost(self, object reason) except -1:
+        free_inbox(&self.inbox)
+        return 0
+
+    cdef int writing_paused(self, bint is_paused) except -1:
+        """The peer does not read its answers: its messages wait until it does."""
+        self.is_held = is_paused
+        self.set_interest()
+        if not is_paused:
+            self.loop.soon.append((self.resume, ()))
+        return 0
+
+    def resume(self):
+        """Internal: go on with the messages that waited."""
+        if self.is_held or self.closing:
+            return
+        self.is_dispatching = True
+        try:
+            self.take_messages(&self.inbox)
+            settle(&self.inbox)
+            self.send_out()
+        except Exception:
+            self.callback_raised("going on with messages that had waited")
+        finally:
+            self.is_dispatching = False
+        if self.service.is_batch:
+            self.service.answer_batch()
+        self.flush()
+        if self.has_peer_ended and not self.is_held:
+            self.close_gently()
+        self.close_if_drained()
+
+    cdef int drain(self) except -1:
+        """Close between two messages."""
+        self.is_draining = True
+        return self.close_if_drained()
+
+    cdef int close_if_drained(self) except -1:
+        if self.is_draining and length(&self.inbox) == 0 and not self.is_held:
+            self.close_gently()
+        return 0
+
+
+def current_connection():
+    """The connection whose message the running handler was given.
+
+    Returns
+    -------
+    HandlerTransport
+        With get_extra_info("peername"), write(), close() and the other methods of
+        asyncio's transports.
+
+    Raises
+    ------
+    RuntimeError
+        No handler runs in this thread, or one that takes batches, whose messages come
+        from many connections.
+    """
+    cdef void *current = fastsock_get_current()
+    if current == NULL:
+        raise RuntimeError("current_connection() is for a handler of fastsock.serve() while "
+                           "it runs, and not for one with batch=True")
+    return <object>current

@@ -1,0 +1,26 @@
+# What the connections of a server share. Its rules are in `_hub.pyx`.
+
+from fastsock._address cimport SocketAddress
+from fastsock._loop cimport Loop, Watched
+
+
+cdef class Hub:
+    cdef readonly Loop loop
+    cdef object make_connection         # a function of nothing: a new Transport
+    cdef object make_protocol           # the user's protocol_factory, or None
+    cdef readonly object ssl_context
+    cdef double handshake_timeout_s
+    cdef readonly Py_ssize_t high_water
+    cdef readonly Py_ssize_t low_water
+    cdef readonly Py_ssize_t connections
+    cdef readonly Py_ssize_t max_connections
+    cdef object on_room                 # called when a connection ended
+
+    cdef int connection_ended(self) except -1
+
+
+# What a listener hands accepted fds to.
+cdef class Connection(Watched):
+    cdef Hub hub
+
+    cdef int begin(self, int fd, Hub hub, int family, SocketAddress *peer) except -1

@@ -1,0 +1,16 @@
+# A listening socket on a loop. Its rules are in `_listener.pyx`.
+
+from fastsock._hub cimport Hub
+from fastsock._loop cimport TimerHandle, Watched
+
+
+cdef class Listener(Watched):
+    cdef Hub hub
+    cdef readonly object sock
+    cdef int family
+    cdef bint is_paused
+    cdef TimerHandle retry
+
+    cdef int accept_waiting(self) except -1
+    cdef int pause(self) except -1
+    cdef int short_of(self, int error) except -1

@@ -1,0 +1,106 @@
+"""A listening socket on a loop: accepts what waits, within the limits.
+
+Rules: above max_connections, and where the system has no fds or memory left, the
+listener is not watched: it never spins. It is watched again when a connection ended,
+and after a second in the second case. What waits meanwhile, waits in the backlog.
+"""
+
+import logging
+import os
+
+cimport fastsock._libc as libc
+from fastsock._address cimport SocketAddress
+from fastsock._hub cimport Connection
+from fastsock._libc cimport (
+    EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
+)
+from fastsock._loop cimport Loop
+from fastsock._platform cimport fastsock_accept_nonblocking
+from fastsock._readiness cimport READABLE
+
+cdef object logger = logging.getLogger("fastsock.server")
+
+cdef enum:
+    MOST_AT_ONCE = 64           # accepted before others have their turn
+    RETRY_S = 1
+
+
+cdef class Listener(Watched):
+    """Internal: accepts for a Hub.
+
+    Parameters
+    ----------
+    sock : socket.socket
+        Listening and non-blocking; it stays the caller's.
+    hub : Hub
+    """
+
+    def __init__(self, sock, Hub hub):
+        self.fd = sock.fileno()
+        self.sock = sock
+        self.hub = hub
+        self.family = sock.family
+        hub.loop.adopt(self, READABLE)
+
+    def close(self):
+        """Watch no more; the socket stays open."""
+        if self.retry is not None:
+            self.retry.cancel()
+        if self.fd >= 0:
+            self.loop.drop(self)
+            self.fd = -1
+
+    def resume(self):
+        """Accept again, if there is room."""
+        if self.is_paused and self.fd >= 0 and self.hub.connections < self.hub.max_connections:
+            self.is_paused = False
+            if self.retry is not None:
+                self.retry.cancel()
+                self.retry = None
+            self.watch(READABLE)
+
+    cdef int ready(self, int events) except -1:
+        return self.accept_waiting()
+
+    def accept_rest(self):
+        """Accept what waits, before the socket is closed: nobody who was let in is lost."""
+        if not self.is_paused and self.fd >= 0:
+            self.accept_waiting()
+
+    cdef int accept_waiting(self) except -1:
+        cdef SocketAddress peer
+        cdef Connection connection
+        cdef int accepted
+        cdef int count
+        for count in range(MOST_AT_ONCE):
+            if self.hub.connections >= self.hub.max_connections:
+                return self.pause()
+            peer.size = sizeof(peer.storage)
+            accepted = fastsock_accept_nonblocking(
+                self.fd, <sockaddr *>&peer.storage, &peer.size)
+            if accepted < 0:
+                if libc.errno in (EAGAIN, EWOULDBLOCK):
+                    return 0
+                if libc.errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                    return self.short_of(libc.errno)
+                # The peer is gone again, or its network: accept(2) hands its errors on.
+                continue
+            try:
+                connection = self.hub.make_connection()
+            except BaseException:
+                libc.close(accepted)
+                raise
+            connection.begin(accepted, self.hub, self.family, &peer)
+        return 0
+
+    cdef int pause(self) except -1:
+        self.is_paused = True
+        return self.watch(0)
+
+    cdef int short_of(self, int error) except -1:
+        """The system has none left: say so once, and try again later."""
+        logger.warning("accept() failed (%s): accepting again in %d s or when a connection "
+                       "has ended", os.strerror(error), RETRY_S)
+        self.pause()
+        self.retry = self.loop.call_later(RETRY_S, self.resume)
+        return 0

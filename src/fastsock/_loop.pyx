@@ -1,0 +1,382 @@
+"""The event loop: waits, and tells what it watches that it is ready.
+
+Job: readiness, timers, callbacks of other threads, the list of the idle. It knows a
+Watched by its fd and nothing of connections or protocols.
+
+Rules: one thread runs it, and all that happens happens there; only
+call_soon_threadsafe() and stop() may come from other threads and signal handlers. What
+is watched is owned by the loop, by its fd: an event of an fd that was closed earlier in
+the same wake-up finds nobody. A callback that raises is logged and harms no other;
+KeyboardInterrupt and SystemExit leave run().
+"""
+
+import collections
+import heapq
+import logging
+import os
+import signal
+import threading
+
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdlib cimport free, malloc
+
+cimport fastsock._libc as libc
+from fastsock._deadline cimport NS_PER_S, monotonic_ns
+from fastsock._python cimport PyErr_CheckSignals, PyList_GET_ITEM
+from fastsock._readiness cimport READABLE
+
+cdef object heappush = heapq.heappush
+cdef object heappop = heapq.heappop
+cdef object logger = logging.getLogger("fastsock.server")
+
+cdef enum:
+    SCRATCH_SIZE = 65536
+
+cdef int64_t LONGEST_WAIT_NS = 3600 * <int64_t>NS_PER_S
+
+
+cdef class Watched:
+    """Something with an fd that a loop watches; no type to make objects of."""
+
+    cdef int watch(self, int interest) except -1:
+        """Be told of other events; of none (0), also not of errors."""
+        cdef int before = self.interest
+        if interest == before or self.fd < 0:
+            return 0
+        self.interest = interest
+        if before == 0:
+            self.loop.readiness.add(self.fd, interest)
+        elif interest == 0:
+            self.loop.readiness.remove(self.fd)
+        else:
+            self.loop.readiness.change(self.fd, interest)
+        return 0
+
+    cdef int ready(self, int events) except -1:
+        """Called with READABLE, WRITABLE and whatever else poll(2) says. Raises only what
+        is to leave the loop."""
+        raise NotImplementedError
+
+    cdef int timed_out(self) except -1:
+        """Called when nothing happened for the loop's idle timeout."""
+        raise NotImplementedError
+
+    cdef int drain(self) except -1:
+        """The loop is to end soon: go, if nothing is on its way."""
+        return 0
+
+    cdef int end_now(self) except -1:
+        """The loop has ended."""
+        return 0
+
+
+cdef class TimerHandle:
+    """What call_later() returns."""
+
+    def cancel(self):
+        """Don't call it. Does nothing if it was called or cancelled."""
+        self.callback = None
+        self.arguments = None
+
+    def cancelled(self):
+        """Was it cancelled, or called?"""
+        return self.callback is None
+
+    def when(self):
+        """When it is to be called, in seconds of time.monotonic()."""
+        return self.deadline_ns / NS_PER_S
+
+
+
+
+cdef class WakeUp(Watched):
+    """The reading end of the pipe by which other threads and signals wake the loop."""
+
+    cdef int ready(self, int events) except -1:
+        try:
+            os.read(self.fd, 4096)
+        except BlockingIOError:
+            pass
+        # Only now: a byte that is written later is still there for the next wait.
+        self.loop.is_woken = False
+        return 0
+
+
+cdef class Loop:
+    """An event loop for one thread.
+
+    Parameters
+    ----------
+    use_poll : bool
+        poll(2) also where there is epoll(7).
+    """
+
+    def __cinit__(self, *, use_poll=False):
+        self.wake_reader = self.wake_writer = -1
+        self.scratch_size = SCRATCH_SIZE
+        self.scratch = <char *>malloc(SCRATCH_SIZE)
+        if self.scratch == NULL:
+            raise MemoryError()
+        self.readiness = Readiness(use_poll)
+        self.watched = []
+        self.soon = collections.deque()
+        self.timers = []
+        self.at_wake_up = []
+        self.wake_reader, self.wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.adopt(make_wake_up(self.wake_reader), READABLE)
+
+    def __dealloc__(self):
+        free(self.scratch)
+        if self.wake_writer >= 0:
+            libc.close(self.wake_writer)
+
+    def close(self):
+        """Give the loop's own fds back; whoever is watched must be gone."""
+        cdef Watched wake_up
+        if self.wake_reader < 0:
+            return
+        wake_up = self.watched[self.wake_reader]
+        self.drop(wake_up)
+        libc.close(wake_up.fd)
+        libc.close(self.wake_writer)
+        self.wake_reader = self.wake_writer = wake_up.fd = -1
+        self.readiness.close()
+
+    cdef int adopt(self, Watched watched, int interest) except -1:
+        """Watch something from now on."""
+        cdef Py_ssize_t missing = watched.fd + 1 - len(self.watched)
+        watched.loop = self
+        watched.interest = 0
+        watched.watch(interest)
+        if missing > 0:
+            self.watched.extend([None] * (missing + len(self.watched) // 2))
+        self.watched[watched.fd] = watched
+        return 0
+
+    cdef int drop(self, Watched watched) except -1:
+        """Watch it no more; the caller closes the fd."""
+        watched.watch(0)
+        self.forget_idle(watched)
+        if self.watched[watched.fd] is watched:
+            self.watched[watched.fd] = None
+        return 0
+
+    def set_idle_timeout(self, seconds):
+        """End what nothing happens to for so long; None: never."""
+        self.idle_timeout_ns = 0 if seconds is None else <int64_t>min(seconds * 1e9, 9e18)
+
+    def call_at_wake_up(self, function):
+        """Have it called at the end of each wake-up, before the next wait."""
+        self.at_wake_up.append(function)
+
+    def runs_here(self):
+        """Is it run by this thread?"""
+        return self.is_running and self.thread == threading.get_ident()
+
+    def drain(self):
+        """Tell everybody that the loop is to end: who has nothing to do may go."""
+        for watched in list(self.watched):
+            if watched is not None:
+                (<Watched>watched).drain()
+
+    def end_all(self):
+        """End what is watched, at once."""
+        for watched in list(self.watched):
+            if watched is not None:
+                (<Watched>watched).end_now()
+        while self.soon:
+            self.run_soon()
+
+    # The idle: a list linked through its members, the longest idle first.
+
+    cdef void touch(self, Watched watched) noexcept:
+        """Something happened there just now: it is the least idle."""
+        cdef PyObject *this = <PyObject *>watched
+        watched.active_ns = self.now_ns
+        if self.least_idle == this:
+            return
+        self.forget_idle(watched)
+        watched.idle_before = self.least_idle
+        if self.least_idle != NULL:
+            (<Watched>self.least_idle).idle_after = this
+        else:
+            self.longest_idle = this
+        self.least_idle = this
+
+    cdef void forget_idle(self, Watched watched) noexcept:
+        cdef PyObject *this = <PyObject *>watched
+        if watched.idle_before != NULL:
+            (<Watched>watched.idle_before).idle_after = watched.idle_after
+        elif self.longest_idle == this:
+            self.longest_idle = watched.idle_after
+        if watched.idle_after != NULL:
+            (<Watched>watched.idle_after).idle_before = watched.idle_before
+        elif self.least_idle == this:
+            self.least_idle = watched.idle_before
+        watched.idle_before = watched.idle_after = NULL
+
+    cdef int end_idle(self) except -1:
+        cdef Watched watched
+        if self.idle_timeout_ns <= 0:
+            return 0
+        while self.longest_idle != NULL:
+            watched = <Watched>self.longest_idle
+            if watched.active_ns + self.idle_timeout_ns > self.now_ns:
+                break
+            self.forget_idle(watched)
+            watched.timed_out()
+        return 0
+
+    # Callbacks.
+
+    def call_soon(self, callback, *arguments):
+        """Call it at the next turn of the loop; from the loop's thread."""
+        self.soon.append((callback, arguments))
+
+    def call_soon_threadsafe(self, callback, *arguments):
+        """Call it at the next turn of the loop; from any thread or signal handler."""
+        self.soon.append((callback, arguments))
+        self.wake()
+
+    def call_later(self, delay, callback, *arguments):
+        """Call it after `delay` seconds; returns a handle with cancel()."""
+        cdef TimerHandle handle = TimerHandle.__new__(TimerHandle)
+        cdef double seconds = delay
+        if seconds != seconds:
+            raise ValueError("delay must be a number of seconds, not NaN")
+        seconds = min(max(seconds, 0.0), 1e9)
+        handle.callback = callback
+        handle.arguments = arguments
+        handle.deadline_ns = monotonic_ns() + <int64_t>(seconds * NS_PER_S)
+        self.timers_made += 1
+        heappush(self.timers, (handle.deadline_ns, self.timers_made, handle))
+        return handle
+
+    def stop(self):
+        """End run() at its next turn; from any thread or signal handler."""
+        self.is_stopped = True
+        self.wake()
+
+    cdef int wake(self) except -1:
+        if self.is_woken or self.wake_writer < 0:
+            return 0
+        self.is_woken = True
+        try:
+            os.write(self.wake_writer, b"\0")
+        except BlockingIOError:
+            pass  # full: it is awake
+        return 0
+
+    cdef int run_soon(self) except -1:
+        cdef Py_ssize_t count = len(self.soon)
+        while count:
+            count -= 1
+            callback, arguments = self.soon.popleft()
+            call_back(callback, arguments)
+        return 0
+
+    cdef int run_timers(self) except -1:
+        cdef TimerHandle handle
+        while self.timers:
+            deadline_ns, _, handle = self.timers[0]
+            if handle.callback is not None and deadline_ns > self.now_ns:
+                break
+            heappop(self.timers)
+            callback, arguments = handle.callback, handle.arguments
+            handle.callback = None
+            if callback is not None:
+                call_back(callback, arguments)
+        return 0
+
+    # The turns.
+
+    def run(self):
+        """Wait and dispatch until stop() is called.
+
+        Raises
+        ------
+        RuntimeError
+            It runs already.
+        KeyboardInterrupt, SystemExit
+            Of a signal handler or a callback; run() may be called again.
+        """
+        cdef int count
+        if self.is_running:
+            raise RuntimeError("this loop runs already")
+        if self.wake_reader < 0:
+            raise RuntimeError("this loop is closed")
+        self.is_running = True
+        self.thread = threading.get_ident()
+        previous = take_wake_up_fd(self.wake_writer)
+        try:
+            self.now_ns = monotonic_ns()
+            while True:
+                self.run_soon()
+                if self.is_stopped:
+                    break
+                count = self.readiness.wait(self.time_to_wait())
+                self.now_ns = monotonic_ns()
+                self.dispatch(count)
+                for callback in self.at_wake_up:
+                    callback()
+                if self.timers:
+                    self.run_timers()
+                if self.longest_idle != NULL:
+                    self.end_idle()
+                PyErr_CheckSignals()
+        finally:
+            self.is_running = False
+            self.is_stopped = False
+            if previous is not None:
+                signal.set_wakeup_fd(previous)
+
+    cdef int64_t time_to_wait(self) except -2:
+        """Until something is to be done, in nanoseconds; 0: at once."""
+        cdef int64_t until_ns = self.now_ns + LONGEST_WAIT_NS
+        cdef int64_t deadline_ns
+        if self.soon:
+            return 0
+        if self.timers:
+            deadline_ns = self.timers[0][0]
+            until_ns = min(until_ns, deadline_ns)
+        if self.idle_timeout_ns > 0 and self.longest_idle != NULL:
+            until_ns = min(until_ns,
+                           (<Watched>self.longest_idle).active_ns + self.idle_timeout_ns)
+        return max(until_ns - self.now_ns, 0)
+
+    cdef int dispatch(self, int count) except -1:
+        cdef int index, fd
+        cdef PyObject *found
+        for index in range(count):
+            fd = self.readiness.events[index].data.fd
+            found = PyList_GET_ITEM(self.watched, fd)
+            if <object>found is not None:
+                watched = <object>found  # owned for the time of the call
+                (<Watched>watched).ready(self.readiness.events[index].events)
+        return 0
+
+
+cdef Watched make_wake_up(int fd):
+    cdef WakeUp made = WakeUp.__new__(WakeUp)
+    made.fd = fd
+    return made
+
+
+cdef object take_wake_up_fd(int fd):
+    """Let signals write to the pipe, in the main thread, if nobody has asked for that: the
+    fd to restore, or None."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    previous = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    if previous != -1:
+        signal.set_wakeup_fd(previous)
+        return None
+    return previous
+
+
+cdef int call_back(object callback, object arguments) except -1:
+    try:
+        callback(*arguments)
+    except Exception:
+        logger.exception("a callback raised: %r", callback)
+    return 0

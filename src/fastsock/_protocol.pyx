@@ -1,0 +1,145 @@
+"""A connection whose protocol is the user's: asyncio.Protocol or BufferedProtocol.
+
+Rules: a protocol is what has the methods; asyncio is not imported. The calls, their
+order and what their results mean are asyncio's.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memcpy
+
+cimport fastsock._libc as libc
+from fastsock._buffers cimport borrow_writable
+from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
+from fastsock._python cimport BufferView, PyBuffer_Release
+
+
+cdef class ProtocolTransport(ServerTransport):
+    """A connection of a Server, with the methods of asyncio's transports.
+
+    Thread safety: for the server's thread only; other threads use
+    Server.call_soon_threadsafe().
+    """
+
+    cdef int use(self, object protocol) except -1:
+        self.takes_buffers = hasattr(protocol, "buffer_updated")
+        self.protocol = protocol
+        return 0
+
+    def set_protocol(self, protocol, /):
+        """Hand the connection to another protocol, from now on."""
+        self.use(protocol)
+
+    def get_protocol(self):
+        """The protocol of the connection."""
+        return self.protocol
+
+    cdef int opened(self) except -1:
+        try:
+            self.use(self.hub.make_protocol())
+            self.protocol.connection_made(self)
+        except Exception:
+            self.callback_raised("connection_made()")
+        return 0
+
+    cdef int received(self, const char *data, Py_ssize_t size) except -1:
+        if self.takes_buffers:
+            return self.fill_buffer(data, size)
+        try:
+            self.protocol.data_received(PyBytes_FromStringAndSize(data, size))
+        except Exception:
+            self.callback_raised("data_received()")
+        return 0
+
+    cdef int read(self) except -1:
+        if self.takes_buffers and self.tls is None:
+            return self.read_into_buffer()
+        return ServerTransport.read(self)
+
+    cdef int read_into_buffer(self) except -1:
+        """As read(), right into the protocol's buffer."""
+        cdef BufferView view
+        cdef Py_ssize_t size = -1
+        cdef int error = EAGAIN
+        self.is_dispatching = True
+        try:
+            buffer = self.protocol.get_buffer(-1)
+            borrow_writable(buffer, &view, "get_buffer() result")
+            try:
+                if view.len == 0:
+                    raise RuntimeError("get_buffer() returned an empty buffer")
+                size = libc.recv(self.fd, view.buf, view.len, 0)
+                error = libc.errno
+            finally:
+                PyBuffer_Release(&view)
+            if size > 0:
+                self.loop.touch(self)
+                self.protocol.buffer_updated(size)
+        except Exception:
+            self.callback_raised("get_buffer() or buffer_updated()")
+        finally:
+            self.is_dispatching = False
+        if size > 0:
+            return self.flush() if self.pending_size or self.region is not None else 0
+        if size == 0:
+            return self.take_eof()
+        if error not in (EAGAIN, EWOULDBLOCK, EINTR):
+            return self.fail_by(error)
+        return 0
+
+    cdef int fill_buffer(self, const char *data, Py_ssize_t size) except -1:
+        """Give a BufferedProtocol what is there already."""
+        cdef BufferView view
+        cdef Py_ssize_t count
+        try:
+            while size and not self.closing:
+                buffer = self.protocol.get_buffer(size)
+                borrow_writable(buffer, &view, "get_buffer() result")
+                try:
+                    count = min(size, view.len)
+                    if count == 0:
+                        raise RuntimeError("get_buffer() returned an empty buffer")
+                    memcpy(view.buf, data, count)
+                finally:
+                    PyBuffer_Release(&view)
+                self.protocol.buffer_updated(count)
+                data += count
+                size -= count
+        except Exception:
+            self.callback_raised("get_buffer() or buffer_updated()")
+        return 0
+
+    cdef int peer_ended(self) except -1:
+        keeps_open = False
+        try:
+            keeps_open = self.protocol.eof_received()
+        except Exception:
+            return self.callback_raised("eof_received()")
+        if not keeps_open:
+            self.close_gently()
+        return 0
+
+    cdef int lost(self, object reason) except -1:
+        protocol = self.protocol
+        self.protocol = None
+        if protocol is None:
+            return 0  # it was never made
+        try:
+            protocol.connection_lost(reason)
+        except Exception:
+            self.callback_raised("connection_lost()")
+        return 0
+
+    cdef int writing_paused(self, bint is_paused) except -1:
+        try:
+            if is_paused:
+                self.protocol.pause_writing()
+            else:
+                self.protocol.resume_writing()
+        except Exception:
+            self.callback_raised("pause_writing() or resume_writing()")
+        return 0
+
+
+def new_connection():
+    """Internal: a connection for an accepted fd."""
+    return ProtocolTransport.__new__(ProtocolTransport)

@@ -1,0 +1,180 @@
+"""Bytes from one socket to another, one direction, until the source has ended.
+
+Job: copies through a buffer that others share, and where the source fills it again and
+again goes over to splice(2), which moves pages. Nothing here knows of Python, or waits:
+a pump runs until a socket would block, and says for what.
+
+Rules: both sockets are non-blocking. What was read and not yet written is the pump's;
+the end of the source is told to the target by shutdown(2) when all was written.
+"""
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+cimport fastsock._libc as libc
+from fastsock._libc cimport EAGAIN, EINTR, EINVAL, ENOMEM, EWOULDBLOCK, MSG_NOSIGNAL
+from fastsock._platform cimport FASTSOCK_HAS_SPLICE, fastsock_splice, fastsock_splice_pipe
+
+cdef enum:
+    SHUT_WR = 1
+    ENOUGH_FULL_READS = 4       # then it is a bulk transfer
+    MOST_TURNS = 16             # then the other direction has its turn
+    PIPE_SIZE = 1048576
+    NOT_NOW = -1                # it would block
+    NEVER = -2                  # `error` is set
+
+
+cdef void start_pump(Pump *pump, int source, int target) noexcept nogil:
+    pump.source = source
+    pump.target = target
+    pump.state = PUMP_READS
+    pump.error = 0
+    pump.moved = 0
+    pump.rest = NULL
+    pump.rest_start = pump.rest_end = pump.piped = 0
+    pump.pipe_in = pump.pipe_out = -1
+    pump.full_reads = 0
+    pump.may_splice = FASTSOCK_HAS_SPLICE
+    pump.has_ended = False
+
+
+cdef void end_pump(Pump *pump) noexcept nogil:
+    """Give back what it has, but the sockets."""
+    free(pump.rest)
+    pump.rest = NULL
+    if pump.pipe_in >= 0:
+        libc.close(pump.pipe_in)
+        libc.close(pump.pipe_out)
+        pump.pipe_in = pump.pipe_out = -1
+
+
+cdef inline Py_ssize_t judge(Pump *pump, Py_ssize_t result) noexcept nogil:
+    """The result of a system call: itself, NOT_NOW or NEVER."""
+    if result >= 0:
+        return result
+    if libc.errno in (EAGAIN, EWOULDBLOCK, EINTR):
+        return NOT_NOW
+    pump.error = libc.errno
+    pump.state = PUMP_FAILED
+    return NEVER
+
+
+cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
+    """Move what can be moved now; `room`, of `size` bytes, is only used meanwhile."""
+    cdef int turn
+    cdef bint may_go_on = True
+    if pump.state >= PUMP_ENDED:
+        return
+    for turn in range(MOST_TURNS):
+        if pump.piped:
+            may_go_on = empty_pipe(pump)
+        elif pump.rest != NULL:
+            may_go_on = write_rest(pump)
+        elif pump.has_ended:
+            libc.shutdown(pump.target, SHUT_WR)
+            pump.state = PUMP_ENDED
+            return
+        elif pump.pipe_in >= 0:
+            may_go_on = fill_pipe(pump)
+        else:
+            may_go_on = copy(pump, room, size)
+        if not may_go_on:
+            return
+
+
+cdef bint copy(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
+    """Read into the room and write from it; False if it has to wait, or failed."""
+    cdef Py_ssize_t received, sent
+    received = judge(pump, libc.recv(pump.source, room, size, 0))
+    if received == NEVER:
+        return False
+    pump.state = PUMP_READS
+    if received == NOT_NOW:
+        return False
+    if received == 0:
+        pump.has_ended = True
+        return True
+    pump.full_reads = pump.full_reads + 1 if received == size else 0
+    if pump.full_reads >= ENOUGH_FULL_READS and pump.may_splice:
+        open_pipe(pump)
+    sent = judge(pump, libc.send(pump.target, room, received, MSG_NOSIGNAL))
+    if sent == NEVER:
+        return False
+    if sent > 0:
+        pump.moved += sent
+    else:
+        sent = 0
+    if sent < received:
+        return keep_rest(pump, room + sent, received - sent)
+    # Less than there was room for: there is no more, so this needs no call that says so.
+    return received == size
+
+
+cdef bint keep_rest(Pump *pump, const char *data, Py_ssize_t size) noexcept nogil:
+    pump.rest = <char *>malloc(size)
+    if pump.rest == NULL:
+        pump.error = ENOMEM
+        pump.state = PUMP_FAILED
+        return False
+    memcpy(pump.rest, data, size)
+    pump.rest_start = 0
+    pump.rest_end = size
+    pump.state = PUMP_WRITES
+    return False
+
+
+cdef bint write_rest(Pump *pump) noexcept nogil:
+    cdef Py_ssize_t sent = judge(pump, libc.send(
+        pump.target, pump.rest + pump.rest_start, pump.rest_end - pump.rest_start,
+        MSG_NOSIGNAL))
+    if sent < 0:
+        return False
+    pump.moved += sent
+    pump.rest_start += sent
+    if pump.rest_start < pump.rest_end:
+        return False
+    free(pump.rest)
+    pump.rest = NULL
+    pump.state = PUMP_READS
+    return True
+
+
+cdef void open_pipe(Pump *pump) noexcept nogil:
+    """Go over to splice(2), if the system has a pipe for it."""
+    cdef int[2] fds
+    pump.may_splice = False  # tried once
+    if fastsock_splice_pipe(fds, PIPE_SIZE) == 0:
+        pump.pipe_in = fds[1]
+        pump.pipe_out = fds[0]
+
+
+cdef bint fill_pipe(Pump *pump) noexcept nogil:
+    cdef Py_ssize_t received = fastsock_splice(pump.source, pump.pipe_in, PIPE_SIZE)
+    if received < 0 and libc.errno == EINVAL:
+        end_pump(pump)  # these files can't be spliced: back to copying
+        return True
+    received = judge(pump, received)
+    if received == NEVER:
+        return False
+    pump.state = PUMP_READS
+    if received == NOT_NOW:
+        return False
+    if received == 0:
+        pump.has_ended = True
+    pump.piped = received
+    return True
+
+
+cdef bint empty_pipe(Pump *pump) noexcept nogil:
+    cdef Py_ssize_t sent = judge(
+        pump, fastsock_splice(pump.pipe_out, pump.target, pump.piped))
+    if sent == NEVER:
+        return False
+    if sent > 0:
+        pump.moved += sent
+        pump.piped -= sent
+    if pump.piped:
+        pump.state = PUMP_WRITES
+        return sent > 0
+    pump.state = PUMP_READS
+    return True

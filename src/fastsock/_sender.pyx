@@ -1,0 +1,244 @@
+"""What a connection has to send: the queue, and the system calls that empty it.
+
+Job: bytes and a part of a file, in order, as fast as the kernel takes them. When they
+are gone, or fail, is for Transport (_transport.pyx) to act upon.
+
+Rules: what is written inside a callback is sent when that returns, in one system call;
+otherwise at once. Bytes objects are kept, everything else is sent or copied at once.
+A send of more than some KiB gives the GIL away.
+"""
+
+import os
+
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+
+cimport fastsock._libc as libc
+from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, MSG_NOSIGNAL, iovec, msghdr
+from fastsock._platform cimport fastsock_sendfile
+from fastsock._python cimport PyBytes_AS_STRING
+from fastsock._readiness cimport READABLE, WRITABLE
+from fastsock._traits cimport MOST_SENT_UNDER_GIL
+
+cdef enum:
+    MOST_PIECES = 64            # of one sendmsg(2)
+    MOST_OF_A_FILE = 1048576    # of one sendfile(2)
+
+
+cdef class FileRegion:
+    """Internal: what is left to be sent of a file, which is kept open meanwhile."""
+
+
+cdef class Sender(Connection):
+    """The sending part of a connection; no type to make objects of."""
+
+    # What Transport says to these.
+
+    cdef int set_interest(self) except -1:
+        """Watch for what is wanted now."""
+        raise NotImplementedError
+
+    cdef int writing_paused(self, bint is_paused) except -1:
+        """More waits to be sent than the high-water mark, or no more than the low one."""
+        raise NotImplementedError
+
+    cdef int nothing_pending(self) except -1:
+        """All was sent."""
+        raise NotImplementedError
+
+    cdef int fail(self, object reason) except -1:
+        """End it now, without sending what waits."""
+        raise NotImplementedError
+
+    cdef int fail_by(self, int error) except -1:
+        return self.fail(OSError(error, os.strerror(error)))
+
+    # Sending.
+
+    cdef int send_soon(self, bytes data) except -1:
+        """Send bytes behind those that wait: now, or when the callback returns."""
+        if PyBytes_GET_SIZE(data) == 0 or self.is_ending:
+            return 0
+        if self.first is None:
+            self.first = data
+        elif self.others is None:
+            self.others = [data]
+        else:
+            self.others.append(data)
+        self.pending_size += PyBytes_GET_SIZE(data)
+        if not self.is_dispatching or self.pending_size > self.high_water:
+            # While it waits for room, more is no reason to try again.
+            if not self.interest & WRITABLE:
+                return self.flush()
+            return self.adjust()
+        return 0
+
+    cdef int send_memory(self, const char *data, Py_ssize_t size) except -1:
+        """Send bytes behind those that wait: at once, or copied."""
+        cdef Py_ssize_t sent = 0
+        if self.is_ending:
+            return 0
+        if self.pending_size and not self.interest & WRITABLE:
+            self.flush()
+        if self.pending_size == 0:
+            sent = self.try_send(data, size)
+        if sent < size and not self.is_ending:
+            rest = PyBytes_FromStringAndSize(data + sent, size - sent)
+            if self.first is None:
+                self.first = rest
+            elif self.others is None:
+                self.others = [rest]
+            else:
+                self.others.append(rest)
+            self.pending_size += size - sent
+            self.set_interest()
+            self.adjust()
+        return 0
+
+    cdef Py_ssize_t try_send(self, const char *data, Py_ssize_t size) except -1:
+        """send(2): how many bytes the kernel took, also none. Failing ends the connection."""
+        cdef Py_ssize_t sent
+        cdef int error = 0
+        cdef int fd = self.fd
+        while True:
+            if size <= MOST_SENT_UNDER_GIL:
+                sent = libc.send(fd, data, size, MSG_NOSIGNAL)
+                error = libc.errno
+            else:
+                with nogil:
+                    sent = libc.send(fd, data, size, MSG_NOSIGNAL)
+                    error = libc.errno
+            if sent >= 0:
+                self.loop.touch(self)
+                return sent
+            if error in (EAGAIN, EWOULDBLOCK):
+                return 0
+            if error != EINTR:
+                self.fail_by(error)
+                return 0
+
+    cdef Py_ssize_t send_several(self):
+        """sendmsg(2) of the first pieces: bytes sent, or -1 and errno."""
+        cdef iovec[MOST_PIECES] parts
+        cdef msghdr message
+        cdef Py_ssize_t sent
+        cdef int fd = self.fd
+        cdef int count = 1
+        cdef int error
+        message.msg_name = message.msg_control = NULL
+        message.msg_namelen = 0
+        message.msg_controllen = 0
+        message.msg_flags = 0
+        parts[0].iov_base = PyBytes_AS_STRING(<PyObject *>self.first) + self.offset
+        parts[0].iov_len = PyBytes_GET_SIZE(self.first) - self.offset
+        for piece in self.others:
+            if count == MOST_PIECES:
+                break
+            parts[count].iov_base = PyBytes_AS_STRING(<PyObject *>piece)
+            parts[count].iov_len = PyBytes_GET_SIZE(piece)
+            count += 1
+        message.msg_iov = parts
+        message.msg_iovlen = count
+        while True:
+            if self.pending_size <= MOST_SENT_UNDER_GIL:
+                sent = libc.sendmsg(fd, &message, MSG_NOSIGNAL)
+                error = libc.errno
+            else:
+                with nogil:
+                    sent = libc.sendmsg(fd, &message, MSG_NOSIGNAL)
+                    error = libc.errno
+            if sent >= 0:
+                return sent
+            if error in (EAGAIN, EWOULDBLOCK):
+                return 0
+            if error != EINTR:
+                libc.errno = error
+                return -1
+
+    cdef int flush(self) except -1:
+        """Send what waits, as much as the kernel takes."""
+        cdef Py_ssize_t sent
+        while self.pending_size and not self.is_ending:
+            if self.others is None:
+                sent = self.try_send(PyBytes_AS_STRING(<PyObject *>self.first) + self.offset,
+                                     self.pending_size)
+            else:
+                sent = self.send_several()
+                if sent < 0:
+                    return self.fail_by(libc.errno)
+                if sent:
+                    self.loop.touch(self)
+            if sent == 0:
+                break
+            self.advance(sent)
+        if self.region is not None and not self.pending_size:
+            self.send_region()
+        if self.pending_size or self.region is not None:
+            self.set_interest()
+        elif not self.is_ending:
+            self.nothing_pending()
+        return self.adjust()
+
+    cdef int send_region(self) except -1:
+        """sendfile(2) of the file behind what waited, until the kernel takes no more."""
+        cdef FileRegion region = self.region
+        cdef Py_ssize_t sent
+        cdef int fd = self.fd
+        cdef int error
+        while region.left and not self.is_ending:
+            with nogil:
+                sent = fastsock_sendfile(fd, region.fd, region.offset,
+                                         min(region.left, MOST_OF_A_FILE))
+                error = libc.errno
+            if sent > 0:
+                region.offset += sent
+                region.left -= sent
+                self.loop.touch(self)
+            elif sent == 0:
+                return self.fail(EOFError(
+                    f"the file ended {region.left} bytes before what was to be sent"))
+            elif error in (EAGAIN, EWOULDBLOCK):
+                return 0
+            elif error != EINTR:
+                return self.fail_by(error)
+        self.region = None
+        return 0
+
+    cdef int advance(self, Py_ssize_t sent) except -1:
+        """Forget what was sent."""
+        cdef Py_ssize_t left
+        cdef Py_ssize_t index = 0
+        self.pending_size -= sent
+        if self.pending_size == 0:
+            self.first = None
+            self.others = None
+            self.offset = 0
+            return 0
+        left = PyBytes_GET_SIZE(self.first) - self.offset
+        if sent < left:
+            self.offset += sent
+            return 0
+        sent -= left
+        for index in range(len(self.others)):
+            left = PyBytes_GET_SIZE(self.others[index])
+            if sent < left:
+                break
+            sent -= left
+        self.first = self.others[index]
+        self.offset = sent
+        del self.others[:index + 1]
+        if not self.others:
+            self.others = None
+        return 0
+
+    cdef int adjust(self) except -1:
+        """Tell the protocol to pause or to go on writing."""
+        if self.is_write_paused:
+            if (self.pending_size <= self.low_water and self.region is None
+                    and not self.is_ending):
+                self.is_write_paused = False
+                self.writing_paused(False)
+        elif self.pending_size > self.high_water and self.is_open:
+            self.is_write_paused = True
+            self.writing_paused(True)
+        return 0

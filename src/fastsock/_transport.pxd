@@ -1,0 +1,38 @@
+# One connection of a server. Its rules are in `_transport.pyx`.
+
+from fastsock._loop cimport TimerHandle
+from fastsock._sender cimport Sender
+from fastsock._tls cimport TlsFilter
+
+cdef enum:
+    PEER_ROOM = 28              # sizeof(struct sockaddr_in6)
+
+
+cdef class Transport(Sender):
+    cdef TlsFilter tls                  # or None
+    cdef TimerHandle handshake_timer    # or None
+    cdef object sock                    # made for get_extra_info("socket")
+    cdef object reason                  # the exception that ended it
+    cdef int family
+    cdef unsigned char is_read_paused   # by the protocol
+    cdef unsigned char is_held          # not read because the peer does not read
+    cdef unsigned char has_peer_ended
+    cdef unsigned char has_ended
+    cdef unsigned char peer_size        # 0: ask the kernel
+    cdef unsigned char[PEER_ROOM] peer
+
+    cdef int establish(self) except -1
+    # The protocol's side.
+    cdef int opened(self) except -1
+    cdef int received(self, const char *data, Py_ssize_t size) except -1
+    cdef int peer_ended(self) except -1
+    cdef int lost(self, object reason) except -1
+    # The socket's side.
+    cdef int read(self) except -1
+    cdef int take_in(self, const char *data, Py_ssize_t size) except -1
+    cdef int take_in_tls(self, const char *data, Py_ssize_t size) except -1
+    cdef int take_eof(self) except -1
+    cdef int say(self, object data) except -1
+    cdef int callback_raised(self, str what) except -1
+    cdef int close_gently(self) except -1
+    cdef int end(self) except -1

@@ -1,0 +1,295 @@
+"""One connection of a server: its beginning, reading, and its end.
+
+Job: the life of a connection. Sending is in _sender.pyx, its public methods are in
+_transport_methods.pyx; what is done with what arrives is said by classes derived from
+these: a protocol's, a handler's.
+
+Rules: nothing blocks. A connection that is to end is ended at the loop's next turn,
+so that its fd is open as long as anybody is at work with it. An exception of the
+protocol ends its own connection; the loop sees only KeyboardInterrupt and SystemExit.
+"""
+
+import logging
+import sys
+
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.string cimport memcpy
+
+cimport fastsock._libc as libc
+from fastsock._address cimport SocketAddress
+from fastsock._buffers cimport borrow_readable
+from fastsock._hub cimport Hub
+from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
+from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
+from fastsock._readiness cimport READABLE, WRITABLE
+
+cdef object logger = logging.getLogger("fastsock.server")
+
+# What the network does to connections every day is no reason to be loud.
+cdef tuple EVERYDAY = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError,
+                       TimeoutError)
+
+cdef enum:
+    SHUT_WR = 1
+
+
+cdef class Transport(Sender):
+    """The moving half of a connection; no type to make objects of."""
+
+    def __init__(self):
+        raise TypeError("connections are made by a Server")
+
+    def __dealloc__(self):
+        if self.fd > 0:  # 0 is what an object has that never began
+            libc.close(self.fd)
+
+    def __repr__(self):
+        state = ("ended" if self.has_ended else "closing" if self.closing
+                 else "open" if self.is_open else "beginning")
+        return f"<{type(self).__name__} fd={self.fd} {state}>"
+
+    cdef int begin(self, int fd, Hub hub, int family, SocketAddress *peer) except -1:
+        """Take an accepted fd over. Raises what is not this connection's fault."""
+        self.fd = fd
+        self.hub = hub
+        self.family = family
+        self.high_water = hub.high_water
+        self.low_water = hub.low_water
+        if peer.size <= PEER_ROOM:
+            self.peer_size = peer.size
+            memcpy(self.peer, &peer.storage, peer.size)
+        hub.connections += 1
+        hub.loop.adopt(self, READABLE)
+        hub.loop.touch(self)
+        if hub.ssl_context is None:
+            return self.establish()
+        try:
+            self.tls = TlsFilter(hub.ssl_context)
+        except Exception:
+            return self.callback_raised("TLS")
+        self.handshake_timer = hub.loop.call_later(hub.handshake_timeout_s, self.end_handshake)
+        return 0
+
+    cdef int establish(self) except -1:
+        """Tell the protocol of its connection."""
+        if self.handshake_timer is not None:
+            self.handshake_timer.cancel()
+            self.handshake_timer = None
+        self.is_open = True
+        self.is_dispatching = True
+        try:
+            self.opened()
+        finally:
+            self.is_dispatching = False
+        return self.flush()
+
+    def end_handshake(self):
+        """Internal: the time for the TLS handshake is over."""
+        if not self.is_open:
+            self.fail(TimeoutError("the TLS handshake took longer than "
+                                   f"{self.hub.handshake_timeout_s} s"))
+
+    cdef int set_interest(self) except -1:
+        """Watch for what is wanted now."""
+        cdef int wanted = 0
+        if self.is_ending:
+            return 0
+        if not (self.is_read_paused or self.is_held or self.has_peer_ended or self.closing):
+            wanted = READABLE
+        if self.pending_size or self.region is not None:
+            wanted |= WRITABLE
+        return self.watch(wanted)
+
+    # What the classes derived from this do.
+
+    cdef int opened(self) except -1:
+        """The connection stands."""
+        raise NotImplementedError
+
+    cdef int received(self, const char *data, Py_ssize_t size) except -1:
+        """Bytes arrived."""
+        raise NotImplementedError
+
+    cdef int peer_ended(self) except -1:
+        """The peer sends no more. Whoever does not want to send either closes."""
+        raise NotImplementedError
+
+    cdef int lost(self, object reason) except -1:
+        """The connection is gone: by an exception, or None."""
+        raise NotImplementedError
+
+    # Reading.
+
+    cdef int ready(self, int events) except -1:
+        if self.is_ending:
+            return 0
+        try:
+            if events & ~READABLE and (self.pending_size or self.region is not None):
+                self.flush()
+            if self.interest & READABLE and events & ~WRITABLE:
+                self.read()
+        except Exception:  # no memory, mostly: what a protocol raises is met earlier
+            self.callback_raised("the work")
+        return 0
+
+    cdef int read(self) except -1:
+        cdef Py_ssize_t size = libc.recv(self.fd, self.loop.scratch, self.loop.scratch_size, 0)
+        if size > 0:
+            return self.take_in(self.loop.scratch, size)
+        if size == 0:
+            return self.take_eof()
+        if libc.errno in (EAGAIN, EWOULDBLOCK, EINTR):
+            return 0
+        return self.fail_by(libc.errno)
+
+    cdef int take_in(self, const char *data, Py_ssize_t size) except -1:
+        """Bytes arrived: to the protocol, and send what it wrote."""
+        self.loop.touch(self)
+        self.is_dispatching = True
+        try:
+            if self.tls is None:
+                self.received(data, size)
+            else:
+                self.take_in_tls(data, size)
+        finally:
+            self.is_dispatching = False
+        if self.pending_size or self.region is not None:
+            return self.flush()
+        return 0
+
+    cdef int take_in_tls(self, const char *data, Py_ssize_t size) except -1:
+        cdef bint was_established = self.tls.is_established
+        try:
+            pieces = self.tls.feed(data, size)
+        except Exception as error:
+            self.send_soon(self.tls.to_send())  # the alert that says why
+            self.is_dispatching = False
+            self.flush()
+            return self.fail(error)
+        self.send_soon(self.tls.to_send())
+        if not was_established and self.tls.is_established:
+            self.establish()
+            self.is_dispatching = True
+        for piece in pieces:
+            if self.closing:
+                break
+            self.received(PyBytes_AS_STRING(<PyObject *>piece), PyBytes_GET_SIZE(piece))
+        if self.tls.has_ended and not self.closing:
+            self.take_eof()
+        return 0
+
+    cdef int take_eof(self) except -1:
+        if self.has_peer_ended:
+            return 0
+        self.has_peer_ended = True
+        if not self.is_open:
+            return self.fail(None)
+        if self.tls is None:
+            self.set_interest()
+        self.is_dispatching = True
+        try:
+            self.peer_ended()
+        finally:
+            self.is_dispatching = False
+        if self.tls is not None and not self.closing:
+            self.close_gently()  # TLS has no half-closed connections here
+        return self.flush()
+
+    # Writing.
+
+    cdef int say(self, object data) except -1:
+        """Send what the protocol says, bytes or another buffer."""
+        cdef BufferView view
+        if self.tls is not None:
+            self.tls.encrypt(data)
+            return self.send_soon(self.tls.to_send())
+        if type(data) is bytes:
+            return self.send_soon(<bytes>data)
+        borrow_readable(data, &view)  # may change: sent or copied now
+        try:
+            return self.send_memory(<const char *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int nothing_pending(self) except -1:
+        """All was sent: what waited for that?"""
+        if self.interest & WRITABLE:
+            self.set_interest()
+        if self.closing:
+            return self.end()
+        if self.is_eof_wanted and not self.has_ended:
+            libc.shutdown(self.fd, SHUT_WR)  # failing, the connection is gone: read() says so
+        return 0
+
+    # The end.
+
+    cdef int fail(self, object reason) except -1:
+        """End it now, without sending what waits."""
+        if self.is_ending:
+            return 0
+        if reason is not None and not isinstance(reason, EVERYDAY):
+            logger.info("%r is lost: %r", self, reason)
+        self.reason = reason
+        self.closing = True
+        self.first = None
+        self.others = None
+        self.region = None
+        self.pending_size = 0
+        return self.end()
+
+    cdef int callback_raised(self, str what) except -1:
+        """Log the exception that is being handled, and end the connection with it."""
+        error = sys.exc_info()[1]
+        logger.error("%s of %r raised: the connection is closed", what, self, exc_info=error)
+        return self.fail(error)
+
+    cdef int end_now(self) except -1:
+        """The server has ended: say what can be said without waiting, then go."""
+        if not self.is_ending:
+            self.close_gently()
+            self.fail(None)
+        return 0
+
+    cdef int close_gently(self) except -1:
+        """End it when all was sent; nothing is read any more."""
+        if self.closing:
+            return 0
+        if self.tls is not None and self.tls.is_established:
+            self.tls.say_goodbye()
+            self.send_soon(self.tls.to_send())
+        self.closing = True
+        self.set_interest()
+        if not self.is_dispatching or not (self.pending_size or self.region is not None):
+            self.flush()
+        return 0
+
+    cdef int timed_out(self) except -1:
+        seconds = self.loop.idle_timeout_ns / 1e9
+        return self.fail(TimeoutError(f"nothing was received or sent for {seconds} s"))
+
+    cdef int end(self) except -1:
+        """Have it ended at the loop's next turn."""
+        if not self.is_ending:
+            self.is_ending = True
+            self.watch(0)
+            self.loop.soon.append((self.finish, ()))
+        return 0
+
+    def finish(self):
+        """Internal: the end. The protocol is told, then the fd closed."""
+        cdef int fd = self.fd
+        if self.has_ended:
+            return
+        self.has_ended = True
+        try:
+            if self.is_open:
+                self.lost(self.reason)
+        finally:
+            self.loop.drop(self)
+            self.fd = -1
+            if self.sock is not None:
+                self.sock.detach()
+                self.sock = None
+            libc.close(fd)
+            self.hub.connection_ended()

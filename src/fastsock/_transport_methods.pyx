@@ -1,0 +1,236 @@
+"""The methods of asyncio's transports, for the connections of a server.
+
+Job: what a protocol calls. Names, arguments and exceptions are asyncio's, so that a
+protocol moves between asyncio, uvloop and here unchanged.
+"""
+
+import os
+
+from libc.string cimport memcpy
+
+cimport fastsock._libc as libc
+from fastsock._address cimport SocketAddress, from_sockaddr
+from fastsock._libc cimport SOCK_STREAM, sockaddr, socklen_t
+from fastsock._object cimport new_socket
+from fastsock._self cimport class_of_sockets
+from fastsock._sender cimport FileRegion
+
+
+cdef class ServerTransport(Transport):
+    """A connection of a running server, with the methods of asyncio's transports.
+
+    Thread safety: for the server's thread only; other threads use
+    Server.call_soon_threadsafe().
+    """
+
+    def write(self, data, /):
+        """Send bytes; returns at once.
+
+        Parameters
+        ----------
+        data : bytes, bytearray or memoryview
+
+        Raises
+        ------
+        TypeError
+            For anything else.
+        RuntimeError
+            After write_eof().
+        """
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError("data argument must be a bytes-like object, "
+                            f"not {type(data).__name__!r}")
+        if self.is_eof_wanted:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self.region is not None:
+            raise RuntimeError("a file is being sent: wait for resume_writing()")
+        if not self.closing:
+            self.say(data)
+
+    def writelines(self, pieces, /):
+        """Send several buffers, in one system call where that is possible."""
+        cdef bint was_dispatching = self.is_dispatching
+        self.is_dispatching = True
+        try:
+            for piece in pieces:
+                self.write(piece if isinstance(piece, bytes) else bytes(piece))
+        finally:
+            self.is_dispatching = was_dispatching
+        if not was_dispatching:
+            self.flush()
+
+    def send_file(self, file, offset=0, count=None):
+        """Send a part of a file behind what was written, by sendfile(2).
+
+        pause_writing() is called at once, and resume_writing() when it is sent; write()
+        comes after that.
+
+        Parameters
+        ----------
+        file : binary file
+            With a fileno(); it is kept, and closed by whoever opened it when nobody
+            needs it any more.
+        offset : int
+            From where, in bytes.
+        count : int or None
+            How many bytes; None: to the end as it is now.
+
+        Raises
+        ------
+        ValueError
+            For what the file has not.
+        NotImplementedError
+            With TLS, whose bytes are not the file's.
+        RuntimeError
+            After write_eof(), or while another file is being sent.
+        """
+        cdef FileRegion region
+        if self.tls is not None:
+            raise NotImplementedError("files can't be sent by sendfile(2) under TLS")
+        if self.is_eof_wanted or self.region is not None:
+            raise RuntimeError("send_file() after write_eof(), or while a file is being sent")
+        size = os.fstat(file.fileno()).st_size
+        if count is None:
+            count = size - offset
+        if not 0 <= offset <= offset + count <= size:
+            raise ValueError(f"the file has {size} bytes: {count} from {offset} on are not "
+                             "there")
+        if self.closing or count == 0:
+            return
+        region = FileRegion.__new__(FileRegion)
+        region.file = file
+        region.fd = file.fileno()
+        region.offset = offset
+        region.left = count
+        self.region = region
+        if not self.is_write_paused:
+            self.is_write_paused = True
+            self.writing_paused(True)
+        if not self.is_dispatching:
+            self.flush()
+
+    def write_eof(self):
+        """Tell the peer that no more comes, when all was sent; reading goes on."""
+        if self.tls is not None:
+            raise NotImplementedError("TLS has no half-closed connections here")
+        if self.is_eof_wanted or self.closing:
+            return
+        self.is_eof_wanted = True
+        if not self.pending_size and self.region is None:
+            self.nothing_pending()
+
+    def can_write_eof(self):
+        """Is there write_eof()? Not with TLS."""
+        return self.tls is None
+
+    def close(self):
+        """End the connection when all was sent; nothing is read any more."""
+        self.close_gently()
+
+    def abort(self):
+        """End the connection now; what waits is not sent."""
+        self.fail(None)
+
+    def is_closing(self):
+        """Was close() or abort() called, or is the connection lost?"""
+        return bool(self.closing)
+
+    def pause_reading(self):
+        """Read no more until resume_reading()."""
+        self.is_read_paused = True
+        self.set_interest()
+
+    def resume_reading(self):
+        """Read again."""
+        if self.is_read_paused:
+            self.is_read_paused = False
+            self.set_interest()
+
+    def is_reading(self):
+        """Is it neither paused nor closing?"""
+        return not (self.is_read_paused or self.closing)
+
+    # Flow control.
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """Set when the protocol is told to pause and to go on writing.
+
+        Parameters
+        ----------
+        high : int or None
+            Above so many bytes that wait, pause_writing() is called.
+        low : int or None
+            At or below so many, resume_writing() is called.
+        """
+        if high is None:
+            high = self.hub.high_water if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self.high_water = high
+        self.low_water = low
+        self.adjust()
+
+    def get_write_buffer_limits(self):
+        """(low, high), in bytes."""
+        return self.low_water, self.high_water
+
+    def get_write_buffer_size(self):
+        """How many bytes wait that the kernel does not take yet."""
+        if self.is_dispatching and self.pending_size:
+            self.flush()
+        return self.pending_size
+
+    # What is known of it.
+
+    def get_extra_info(self, name, default=None):
+        """What is known of the connection.
+
+        Parameters
+        ----------
+        name : str
+            "peername", "sockname", "socket" (for options; it is not to be read, written
+            or closed), and with TLS "sslcontext", "ssl_object", "peercert", "cipher",
+            "compression".
+        default
+            Returned for what there is not.
+        """
+        found = None
+        if name == "peername":
+            found = self.peer_name()
+        elif name == "sockname":
+            found = self.name_by(libc.getsockname)
+        elif name == "socket":
+            found = self.socket_object()
+        elif self.tls is not None:
+            if name == "sslcontext":
+                found = self.hub.ssl_context
+            elif name == "ssl_object":
+                found = self.tls.ssl_object
+            elif name == "peercert":
+                found = self.tls.ssl_object.getpeercert()
+            elif name in ("cipher", "compression"):
+                found = getattr(self.tls.ssl_object, name)()
+        return default if found is None else found
+
+    cdef object peer_name(self):
+        cdef SocketAddress address
+        if self.peer_size == 0:
+            return self.name_by(libc.getpeername)
+        memcpy(&address.storage, self.peer, self.peer_size)
+        address.size = self.peer_size
+        return from_sockaddr(&address)
+
+    cdef object name_by(self, NameFunction function):
+        cdef SocketAddress address
+        address.size = sizeof(address.storage)
+        if self.fd < 0 or function(self.fd, <sockaddr *>&address.storage, &address.size) < 0:
+            return None
+        return from_sockaddr(&address)
+
+    cdef object socket_object(self):
+        if self.sock is None and self.fd >= 0:
+            self.sock = new_socket(class_of_sockets(), self.fd, self.family, SOCK_STREAM, 0)
+            self.sock.settimeout(0)
+        return self.sock
