@@ -36,4 +36,4 @@ if hasattr(_stdlib, "EpollSelector") and _select.epoll_is_ours:
 
 
 # The stdlib's choice for this system: kqueue's selector stays its own.
-DefaultSelector = globals()[_stdlib.DefaultSelector.__name__]
+DefaultSelector = globals().get(_stdlib.DefaultSelector.__name__, _stdlib.DefaultSelector)
