@@ -53,7 +53,9 @@ SocketIO = _file_class
 # The interpreter's own makefile(), which then makes our SocketIO.
 socket.makefile = _functions.rebound(_stdlib.socket.makefile, globals())
 
-__all__ = [*_stdlib.__all__, *_extra, *_LATER, "adopt", "set_default_spin", "stats"]
+# Not what a star would put before an `import select` of the stdlib's.
+__all__ = [*_stdlib.__all__, *_extra, *(_LATER.keys() - {"select", "selectors"}), "adopt",
+           "set_default_spin", "stats"]
 
 
 def __getattr__(name):

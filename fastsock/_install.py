@@ -13,7 +13,7 @@ import selectors as stdlib_selectors
 import sys
 import warnings
 
-from fastsock import functions, selectors
+from fastsock import functions
 from fastsock._file_class import SocketIO
 from fastsock._socket_class import socket, stdlib_class, stdlib_socket
 
@@ -21,10 +21,8 @@ _REPLACEMENTS = {
     (stdlib_socket, "socket"): socket,
     (stdlib_socket, "socketpair"): functions.socketpair,
     (stdlib_socket, "SocketIO"): SocketIO,
-    **{(stdlib_selectors, name): getattr(selectors, name)
-       for name in ("SelectSelector", "PollSelector", "EpollSelector", "DefaultSelector")
-       if hasattr(stdlib_selectors, name)},
 }
+_SELECTORS = ("SelectSelector", "PollSelector", "EpollSelector", "DefaultSelector")
 _originals = {}
 
 
@@ -51,7 +49,11 @@ def install():
     if _originals:
         return True
     _refuse_green_sockets()
-    for (module, name), replacement in _REPLACEMENTS.items():
+    from fastsock import selectors  # not where it is refused: made of what was patched
+    replacements = {**_REPLACEMENTS, **{
+        (stdlib_selectors, name): getattr(selectors, name)
+        for name in _SELECTORS if hasattr(stdlib_selectors, name)}}
+    for (module, name), replacement in replacements.items():
         _originals[module, name] = getattr(module, name)
         setattr(module, name, replacement)
     early = _modules_with_the_old_class()

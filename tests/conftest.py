@@ -19,7 +19,7 @@ import pytest
 
 import fastsock
 
-pytest_plugins = ["tests.servers", "tests.streams"]  # their fixtures
+pytest_plugins = ["tests.servers", "tests.streams", "tests.polling"]  # their fixtures
 
 IMPLEMENTATIONS = {"stdlib": stdlib_socket, "fastsock": fastsock}
 

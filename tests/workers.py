@@ -12,8 +12,9 @@ from tests.conftest import TIMEOUT_S
 
 # The numbers of the calls; some C libraries make poll(2) of ppoll(2).
 NUMBERS = {
-    "x86_64": {"poll": {7, 271}, "recv": {45}, "epoll_wait": {232, 281}},
-    "aarch64": {"poll": {73}, "recv": {207}, "epoll_wait": {22}},
+    "x86_64": {"poll": {7, 271}, "recv": {45}, "epoll_wait": {232, 281},
+               "select": {23, 270}},
+    "aarch64": {"poll": {73}, "recv": {207}, "epoll_wait": {22}, "select": {72}},
 }.get(platform.machine(), {})
 
 needs_to_see_sleepers = pytest.mark.skipif(

@@ -9,19 +9,19 @@ the wait goes on with what is left of the time (PEP 475).
 cimport cython
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.limits cimport INT_MAX
+from libc.limits cimport INT_MAX, INT_MIN
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 cimport fastsock._libc as libc
-from fastsock._arguments cimport as_int, as_unsigned
+from fastsock._arguments cimport as_unsigned
 from fastsock._deadline cimport (
     NO_DEADLINE, NS_PER_MS, NS_PER_S, deadline_after, monotonic_ns, remaining_ms,
 )
 from fastsock._errors cimport raise_errno
 from fastsock._fdtable cimport FASTSOCK_HAS_GIL, learn
-from fastsock._libc cimport EINTR
-from fastsock._polling cimport fd_of, looks_first, parse_wait
+from fastsock._libc cimport EBADF, EINTR
+from fastsock._polling cimport as_c_int, fd_of, looks_first, parse_wait
 from fastsock._python cimport PyErr_CheckSignals
 
 cdef enum:
@@ -29,6 +29,8 @@ cdef enum:
     MOST_PAIRS = 1 << 20        # fds above get a new tuple each time
     # If the GIL comes back later than this after a sleep, another thread computes.
     LATE_NS = 1000000
+
+cdef object NO_FD = object()    # in the place of flags: fromfd() sets the fd
 
 
 @cython.final
@@ -46,9 +48,12 @@ cdef class epoll:
     """
 
     def __cinit__(self, object sizehint=-1, object flags=0):
-        cdef int hint = as_int(sizehint)
-        cdef int bits = as_int(flags)
+        cdef int hint, bits
         self.epfd = -1
+        if flags is NO_FD:
+            return
+        hint = as_c_int(sizehint)
+        bits = as_c_int(flags)
         if hint != -1 and hint <= 0:
             raise ValueError("negative sizehint")
         if bits and bits != EPOLL_CLOEXEC:
@@ -68,10 +73,15 @@ cdef class epoll:
 
     @staticmethod
     def fromfd(fd, /):
-        """An object around an open epoll fd, which it then owns."""
-        cdef epoll made = epoll.__new__(epoll)
-        libc.close(made.epfd)
-        made.epfd = as_int(fd)
+        """An object around an open epoll fd, which it then owns; -1: a new fd."""
+        cdef int number = as_c_int(fd)
+        cdef epoll made
+        if number == -1:
+            return epoll.__new__(epoll)
+        if number < 0:
+            raise_errno(EBADF)
+        made = epoll.__new__(epoll, -1, NO_FD)
+        made.epfd = number
         return made
 
     def __reduce__(self):
@@ -87,15 +97,11 @@ cdef class epoll:
     def close(self):
         """Close the fd. Does nothing if it is closed."""
         cdef int fd = self.epfd
-        cdef int failed, error
         if fd < 0:
             return
         self.epfd = -1
         with nogil:
-            failed = libc.close(fd)
-            error = libc.errno
-        if failed:
-            raise_errno(error)
+            libc.close(fd)  # its error is not told, as in the stdlib
 
     @property
     def closed(self):
@@ -160,7 +166,7 @@ cdef class epoll:
         """
         cdef int64_t timeout_ns = -1
         cdef int timeout_ms = -1
-        cdef int most = as_int(maxevents)
+        cdef int most = as_c_int(maxevents)
         cdef int count, index
         cdef epoll_event *events
         cdef list ready
@@ -286,7 +292,8 @@ cdef class epoll:
 
 cdef int in_milliseconds(int64_t timeout_ns) except? -1:
     """For epoll_wait(2): rounded up; -1, for ever, for what is below 0."""
-    if timeout_ns > <int64_t>INT_MAX * NS_PER_MS or timeout_ns < -<int64_t>INT_MAX * NS_PER_MS:
+    if (timeout_ns > <int64_t>INT_MAX * NS_PER_MS
+            or timeout_ns <= (<int64_t>INT_MIN - 1) * NS_PER_MS):
         raise OverflowError("timeout is too large")
     if timeout_ns > -NS_PER_MS:
         return <int>((max(timeout_ns, 0) + NS_PER_MS - 1) // NS_PER_MS)

@@ -22,7 +22,7 @@ cdef class poll:
     cdef Py_ssize_t room
     cdef Py_ssize_t watched_room
     cdef uint8_t reluctance
-    cdef bint is_polling
+    cdef bint is_polling            # a call waits, or reads `watched`
 
     cdef int add(self, int fd, unsigned short events) except -1
     cdef int change(self, int fd, unsigned short events) except -1
@@ -30,5 +30,8 @@ cdef class poll:
     cdef int make_room(self) except -1
     cdef void close_gaps(self)
     # Wait for events: how many places of `watched` have one; `timeout_ms` below 0: for ever.
+    # Unless it raises, the caller sets `is_polling` to False when it has read `watched`.
     cdef Py_ssize_t wait_for(self, int64_t timeout_ns, int timeout_ms) except -1
+    cdef Py_ssize_t look_or_sleep(self, int64_t timeout_ns, int timeout_ms) except -1
+    cdef Py_ssize_t copy(self) except -1
     cdef object pair_at(self, Py_ssize_t place)

@@ -9,7 +9,7 @@ are closed when they are half of the array. EINTR: as in _epoll.pyx.
 cimport cython
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.limits cimport INT_MAX
+from libc.limits cimport INT_MAX, INT_MIN
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -17,12 +17,15 @@ cimport fastsock._libc as libc
 from fastsock._deadline cimport NO_DEADLINE, NS_PER_MS, deadline_after, remaining_ms
 from fastsock._errors cimport raise_errno
 from fastsock._fdtable cimport learn
-from fastsock._libc cimport EINTR, ENOENT, POLLIN, POLLOUT
+from fastsock._libc cimport EINTR, EINVAL, ENOENT, POLLIN, POLLOUT
 from fastsock._polling cimport fd_of, looks_first, parse_wait
 from fastsock._python cimport PyErr_CheckSignals
 
 cdef extern from "<poll.h>" nogil:
     const short POLLPRI
+
+cdef extern from "Python.h":
+    unsigned long PyLong_AsUnsignedLong(object value) except? <unsigned long>-1
 
 
 KEY = object()  # only new_poll() and loops make objects, as in the stdlib
@@ -93,31 +96,40 @@ cdef class poll:
         if timeout is not None:
             timeout_ns = parse_wait(timeout, NS_PER_MS, "an integer")
             if (timeout_ns > <int64_t>INT_MAX * NS_PER_MS
-                    or timeout_ns < -<int64_t>INT_MAX * NS_PER_MS):
+                    or timeout_ns < <int64_t>INT_MIN * NS_PER_MS):
                 raise OverflowError("timeout is too large")
             if timeout_ns >= 0:
                 timeout_ms = <int>((timeout_ns + NS_PER_MS - 1) // NS_PER_MS)
         with cython.critical_section(self):
             found = self.wait_for(timeout_ns, timeout_ms)
-            ready = PyList_New(found)
-            for index in range(found):
-                while not self.watched[place].revents:
+            try:
+                ready = PyList_New(found)
+                for index in range(found):
+                    while not self.watched[place].revents:
+                        place += 1
+                    pair = self.pair_at(place)
+                    Py_INCREF(pair)
+                    PyList_SET_ITEM(ready, index, pair)
                     place += 1
-                pair = self.pair_at(place)
-                Py_INCREF(pair)
-                PyList_SET_ITEM(ready, index, pair)
-                place += 1
+            finally:
+                self.is_polling = False
         return ready
 
     cdef Py_ssize_t wait_for(self, int64_t timeout_ns, int timeout_ms) except -1:
-        cdef int64_t deadline_ns = NO_DEADLINE
-        cdef Py_ssize_t count
-        cdef int found, error
         if self.is_polling:
             raise RuntimeError("concurrent poll() invocation")
         if self.count > 64 and 2 * len(self.places) < self.count:
             self.close_gaps()
-        count = self.count
+        self.is_polling = True
+        try:
+            return self.look_or_sleep(timeout_ns, timeout_ms)
+        except:
+            self.is_polling = False
+            raise
+
+    cdef Py_ssize_t copy(self) except -1:
+        """Make `watched` what `fds` is now; how many places it has."""
+        cdef Py_ssize_t count = self.count
         if self.watched_room < count:
             free(self.watched)
             self.watched_room = 0
@@ -127,47 +139,59 @@ cdef class poll:
             self.watched_room = self.room
         if count:
             memcpy(self.watched, self.fds, <size_t>count * sizeof(pollfd))
+        return count
+
+    cdef Py_ssize_t look_or_sleep(self, int64_t timeout_ns, int timeout_ms) except -1:
+        cdef int64_t deadline_ns = NO_DEADLINE
+        cdef Py_ssize_t count = self.copy()
+        cdef int found, error
         if looks_first(self.reluctance, timeout_ms, <int>min(count, INT_MAX)):
             found = libc.poll(self.watched, count, 0)
             if timeout_ms != 0:
                 learn(&self.reluctance, found == 0)
             if found > 0 or (found == 0 and timeout_ms == 0):
                 return found
-            if found < 0 and libc.errno != EINTR:
+            if found < 0 and libc.errno != EINTR and libc.errno != EINVAL:
                 raise_errno(libc.errno)
         if timeout_ms > 0:
             deadline_ns = deadline_after(timeout_ns)
-        self.is_polling = True
-        try:
-            while True:
-                with nogil:
-                    found = libc.poll(self.watched, count, timeout_ms)
-                    error = libc.errno
-                if found >= 0:
-                    break
-                if error != EINTR:
-                    raise_errno(error)
-                PyErr_CheckSignals()
-                if timeout_ms > 0:
-                    timeout_ms = remaining_ms(deadline_ns)
-        finally:
-            self.is_polling = False
+        while True:
+            with nogil:
+                found = libc.poll(self.watched, count, timeout_ms)
+                error = libc.errno
+            if found >= 0:
+                break
+            if error == EINVAL and len(self.places) < self.count:
+                # More places than RLIMIT_NOFILE, which poll(2) refuses; gaps count.
+                self.close_gaps()
+                count = self.copy()
+                continue
+            if error != EINTR:
+                raise_errno(error)
+            PyErr_CheckSignals()
+            if timeout_ms > 0:
+                timeout_ms = remaining_ms(deadline_ns)
         learn(&self.reluctance, found <= 1)
         return found
 
     cdef object pair_at(self, Py_ssize_t place):
         """The tuple (fd, revents): the same object as last time, if it says the same."""
         cdef unsigned short revents = <unsigned short>self.watched[place].revents
-        cdef Returned *returned = &self.returned[place]
-        if place < self.count and self.fds[place].fd == self.watched[place].fd:
-            if returned.pair == NULL or returned.revents != revents:
-                pair = (self.watched[place].fd, revents)
-                Py_XDECREF(returned.pair)
-                Py_INCREF(pair)
-                returned.pair = <PyObject *>pair
-                returned.revents = revents
-            return <object>returned.pair
-        return (self.watched[place].fd, revents)
+        cdef int fd = self.watched[place].fd
+        cdef Returned *returned
+        if place < self.count and self.fds[place].fd == fd:
+            returned = &self.returned[place]
+            if returned.pair != NULL and returned.revents == revents:
+                return <object>returned.pair
+        pair = (fd, revents)
+        # It may have set off a collection, and so code that registered or unregistered.
+        if place < self.count and self.fds[place].fd == fd:
+            returned = &self.returned[place]
+            Py_XDECREF(returned.pair)
+            Py_INCREF(pair)
+            returned.pair = <PyObject *>pair
+            returned.revents = revents
+        return pair
 
     cdef int add(self, int fd, unsigned short events) except -1:
         place = self.places.get(fd)
@@ -230,6 +254,7 @@ cdef unsigned int as_events(object value) except? 0xffffffff:
         raise TypeError("an integer is required")
     if value < 0:
         raise ValueError("value must be positive")
+    PyLong_AsUnsignedLong(value)  # its text, for what is too large for that
     if value > 0xffff:
         raise OverflowError("Python int too large for C unsigned short")
     return value

@@ -16,6 +16,7 @@ cdef extern from "Python.h":
     int fd_of "PyObject_AsFileDescriptor"(object fileobj) except -1
 
 cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1
+cdef int as_c_int(object value) except? -1
 
 
 cdef inline bint looks_first(uint8_t reluctance, int timeout_ms, int count) noexcept:

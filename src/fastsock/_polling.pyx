@@ -4,13 +4,20 @@ Rules: whatever the stdlib takes or refuses is taken or refused here, with its c
 and texts (pytime.c); a wait is never shorter than asked for.
 """
 
+import sys
+
 from cpython.float cimport PyFloat_AS_DOUBLE
+from libc.limits cimport INT_MAX, INT_MIN
 from libc.math cimport ceil, floor, isnan
 from libc.stdint cimport INT64_MAX
 
 cdef extern from "Python.h":
     bint PyFloat_Check(object value)
     long long PyLong_AsLongLong(object value) except? -1
+
+cdef str TOO_LARGE = ("timestamp too large to convert to C PyTime_t"
+                      if sys.hexversion >= 0x030d0000 else
+                      "timestamp too large to convert to C _PyTime_t")
 
 
 cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1:
@@ -29,9 +36,21 @@ cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1:
     try:
         whole = PyLong_AsLongLong(timeout)
     except OverflowError:
-        raise OverflowError("timestamp too large to convert to C PyTime_t") from None
+        raise OverflowError(TOO_LARGE) from None
     except TypeError:
         raise TypeError(f"timeout must be {wanted} or None") from None
     if whole > INT64_MAX // unit_ns or whole < -(INT64_MAX // unit_ns):
-        raise OverflowError("timestamp too large to convert to C PyTime_t")
+        raise OverflowError(TOO_LARGE)
     return whole * unit_ns
+
+
+cdef int as_c_int(object value) except? -1:
+    """A C int, with the errors of Argument Clinic's converter, which are not those of "i"."""
+    cdef long long number
+    try:
+        number = PyLong_AsLongLong(value)
+    except OverflowError:
+        raise OverflowError("Python int too large to convert to C int") from None
+    if not INT_MIN <= number <= INT_MAX:
+        raise OverflowError("Python int too large to convert to C int")
+    return <int>number

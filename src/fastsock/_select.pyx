@@ -55,11 +55,12 @@ cdef list read_sequence(object sequence, fd_set *fds, int *highest):
     cdef int fd
     cdef Py_ssize_t index = 0
     FD_ZERO(fds)
-    if not isinstance(sequence, (list, tuple)):
+    if type(sequence) is not list and type(sequence) is not tuple:
         try:
-            sequence = list(sequence)
+            iterator = iter(sequence)
         except TypeError:
             raise TypeError("arguments 1-3 must be sequences") from None
+        sequence = list(iterator)
     while index < len(sequence):  # a fileno() may shorten it
         fileobj = sequence[index]
         fd = fd_of(fileobj)

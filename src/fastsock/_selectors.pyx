@@ -15,7 +15,7 @@ cimport cython
 from cpython.list cimport PyList_Append
 from cpython.object cimport PyObject, PyTypeObject
 from libc.limits cimport INT_MAX
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT64_MAX, int64_t
 from libc.stdlib cimport free, realloc
 
 from fastsock._deadline cimport NS_PER_MS, NS_PER_S
@@ -24,7 +24,7 @@ from fastsock._epoll cimport (
 )
 from fastsock._libc cimport POLLIN, POLLOUT
 from fastsock._poll cimport poll
-from fastsock._polling cimport parse_wait
+from fastsock._polling cimport fd_of, parse_wait
 from fastsock._python cimport PyList_GET_ITEM, TypeSlots
 from fastsock._select cimport FD_CLR, FD_ISSET, FD_SET, FD_SETSIZE, FD_ZERO, fd_set, wait_for_sets
 from fastsock._self cimport head_of, is_socket
@@ -90,6 +90,7 @@ cdef class SelectorMethods:
     cdef int remember(self, object fd, object key, object events) except -1:
         """Store a key in the dict and in the array."""
         cdef Py_ssize_t number
+        cdef int wanted = events & (READ | WRITE)  # may raise: nothing is stored yet
         if 0 <= fd < MOST_ENTRIES:
             number = fd
             with cython.critical_section(self):
@@ -97,7 +98,7 @@ cdef class SelectorMethods:
                     self.make_entries(max(64, number + 1 + number // 2))
                 self.keys[number] = key
                 self.pairs[number] = None
-                self.entries[number].wanted = events
+                self.entries[number].wanted = wanted
                 self.entries[number].handed_out = -1
         self._fd_to_key[fd] = key
         return 0
@@ -121,9 +122,12 @@ cdef class SelectorMethods:
         return self._fileobj_lookup(fileobj)
 
     cdef object key_of(self, object fileobj):
-        key = self._fd_to_key.get(self.fd_behind(fileobj))
+        try:
+            key = self._fd_to_key.get(self.fd_behind(fileobj))
+        except KeyError:  # a fileno()'s
+            key = None
         if key is None:
-            raise KeyError("{!r} is not registered".format(fileobj))
+            raise KeyError("{!r} is not registered".format(fileobj)) from None
         return key
 
     def get_key(self, fileobj):
@@ -169,13 +173,14 @@ cdef class SelectorMethods:
         key = self.key_of(fileobj)
         fd = key.fd
         if events != key.events:
+            wanted = (READ if events & READ else 0) | (WRITE if events & WRITE else 0)
             try:
-                self.rewatch(fd, events)
+                self.rewatch(fd, wanted)
             except:
                 self._fd_to_key.pop(fd, None)
                 self.forget(fd)
                 raise
-        elif data == key.data:
+        elif not (data != key.data):
             return key
         key = new_key(key.fileobj, fd, events, data)
         self.remember(fd, key, events)
@@ -192,23 +197,24 @@ cdef class SelectorMethods:
 
     cdef int add_ready(self, list ready, int fd, int events) except -1:
         """Append (key, events) to `ready`, if the fd is registered."""
-        cdef Entry *entry
-        cdef PyObject *key
         if fd >= self.entries_size:
             found = self._fd_to_key.get(fd)
             if found is not None:
                 ready.append((found, events & found.events))
             return 0
-        entry = &self.entries[fd]
-        key = PyList_GET_ITEM(self.keys, fd)
-        if <object>key is None:
+        key = <object>PyList_GET_ITEM(self.keys, fd)
+        if key is None:
             return 0
-        events &= entry.wanted
-        if entry.handed_out != events:
-            pair = (<object>key, events)
+        events &= self.entries[fd].wanted
+        if self.entries[fd].handed_out == events:
+            PyList_Append(ready, <object>PyList_GET_ITEM(self.pairs, fd))
+            return 0
+        pair = (key, events)
+        # It may have set off a collection, and so code that registered or unregistered.
+        if key is <object>PyList_GET_ITEM(self.keys, fd):
             self.pairs[fd] = pair
             self.entries[fd].handed_out = events
-        PyList_Append(ready, <object>PyList_GET_ITEM(self.pairs, fd))
+        PyList_Append(ready, pair)
         return 0
 
 
@@ -221,16 +227,21 @@ def know_fileno(method):
     socket_fileno = method
 
 
-cdef int timeout_in_ms(object timeout, int64_t *timeout_ns) except? -2:
-    """select()'s timeout for poll and epoll: -1 for None, 0 for 0 or less."""
-    cdef double milliseconds
+cdef int timeout_in_ms(object timeout, bint in_seconds, int64_t *timeout_ns) except? -2:
+    """select()'s timeout for poll and epoll: -1 for None, 0 for 0 or less.
+
+    `in_seconds`: the stdlib's selector hands on seconds, which have other errors.
+    """
     if timeout is None:
         timeout_ns[0] = -1
         return -1
     if timeout <= 0:
         timeout_ns[0] = 0
         return 0
-    timeout_ns[0] = parse_wait(math.ceil(timeout * 1e3), NS_PER_MS, "an integer")
+    milliseconds = math.ceil(timeout * 1e3)
+    if in_seconds and milliseconds > INT64_MAX // NS_PER_MS:
+        parse_wait(milliseconds * 1e-3, NS_PER_S, "an integer")
+    timeout_ns[0] = parse_wait(milliseconds, NS_PER_MS, "an integer")
     if timeout_ns[0] > <int64_t>INT_MAX * NS_PER_MS:
         raise OverflowError("timeout is too large")
     return <int>(timeout_ns[0] // NS_PER_MS)
@@ -249,7 +260,7 @@ cdef class EpollMethods(SelectorMethods):
         if poller is None:
             self._selector.register(fd, epoll_events(events))
         else:
-            poller.control(EPOLL_CTL_ADD, fd, epoll_events(events))
+            poller.control(EPOLL_CTL_ADD, fd_of(fd), epoll_events(events))
         return 0
 
     cdef int rewatch(self, object fd, object events) except -1:
@@ -291,7 +302,7 @@ cdef class EpollMethods(SelectorMethods):
         cdef list ready = []
         if poller is None:
             return super().select(timeout)
-        timeout_ms = timeout_in_ms(timeout, &timeout_ns)
+        timeout_ms = timeout_in_ms(timeout, True, &timeout_ns)
         poller.need_open()
         most = <int>min(max(len(self._fd_to_key), 1), INT_MAX)
         events = poller.borrow_events(most)
@@ -333,7 +344,7 @@ cdef class PollMethods(SelectorMethods):
         if poller is None:
             self._selector.register(fd, poll_events(events))
         else:
-            poller.add(fd, poll_events(events))
+            poller.add(fd_of(fd), poll_events(events))
         return 0
 
     cdef int rewatch(self, object fd, object events) except -1:
@@ -363,18 +374,21 @@ cdef class PollMethods(SelectorMethods):
         cdef list ready = []
         if poller is None:
             return super().select(timeout)
-        timeout_ms = timeout_in_ms(timeout, &timeout_ns)
+        timeout_ms = timeout_in_ms(timeout, False, &timeout_ns)
         try:
             with cython.critical_section(poller):
                 count = poller.wait_for(timeout_ns, timeout_ms)
-                while count:
-                    found = <unsigned short>poller.watched[place].revents
-                    if found:
-                        self.add_ready(ready, poller.watched[place].fd,
-                                       (WRITE if found & ~POLLIN else 0)
-                                       | (READ if found & ~POLLOUT else 0))
-                        count -= 1
-                    place += 1
+                try:
+                    while count:
+                        found = <unsigned short>poller.watched[place].revents
+                        if found:
+                            self.add_ready(ready, poller.watched[place].fd,
+                                           (WRITE if found & ~POLLIN else 0)
+                                           | (READ if found & ~POLLOUT else 0))
+                            count -= 1
+                        place += 1
+                finally:
+                    poller.is_polling = False
         except InterruptedError:
             pass
         return ready
@@ -414,13 +428,6 @@ cdef class SelectMethods(SelectorMethods):
         self.highest = max(self.highest, <int>fd)
         return 0
 
-    cdef int rewatch(self, object fd, object events) except -1:
-        if not events or events & ~(READ | WRITE):
-            self.unwatch(fd)
-            raise ValueError("Invalid events: {!r}".format(events))
-        self.unwatch(fd)
-        return self.watch(fd, events)
-
     cdef int unwatch(self, object fd) except -1:
         if fd >= FD_SETSIZE:
             self.out_of_range -= 1
@@ -428,6 +435,17 @@ cdef class SelectMethods(SelectorMethods):
         FD_CLR(fd, &self.wanted[0])
         FD_CLR(fd, &self.wanted[1])
         return 0
+
+    def modify(self, fileobj, events, data=None):
+        """Register for other events, which is to register anew, or with other data."""
+        key = self.key_of(fileobj)
+        if events != key.events:
+            self.unregister(fileobj)
+            return self.register(fileobj, events, data)
+        if data != key.data:
+            key = new_key(key.fileobj, key.fd, key.events, data)
+            self.remember(key.fd, key, key.events)
+        return key
 
     def select(self, timeout=None):
         """As EpollSelector's, but the timeout is not rounded to milliseconds."""
