@@ -8,7 +8,8 @@ import sys
 from benchmarks.measure import header
 
 SUBJECTS = ["instructions", "calls", "receive_sizes", "convoy", "accept", "files_and_buffers",
-            "streams", "datagrams", "ping_pong", "idle"]
+            "streams", "datagrams", "ping_pong", "idle", "selectors", "echo_server", "relay",
+            "idle_connections", "computing"]
 
 
 def main():

@@ -59,14 +59,14 @@ class Limit:
     case: str
     value: float
     most: float
-    unit: str
+    unit: str = ""
 
     @property
     def missed(self):
         return self.value >= self.most
 
     def text(self):
-        return (f"{self.case:64}{self.value:>12.2f} {self.unit}  asked below {self.most}  "
+        return (f"{self.case:64}{self.value:>12.3f} {self.unit}  asked below {self.most}  "
                 f"{'MISSED' if self.missed else 'holds'}")
 
 

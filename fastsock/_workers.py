@@ -45,9 +45,8 @@ def run(make_server, count, address, sock, *, backlog, grace_s, on_ready):
     except BaseException:
         keeper.close()
         raise
-    if on_ready is not None:
-        on_ready([one.getsockname() for one in reserved + shared])
-    keeper.keep(count)
+    addresses = [one.getsockname() for one in reserved + shared]
+    keeper.keep(count, (lambda: on_ready(addresses)) if on_ready is not None else None)
 
 
 def _places(address, sock, backlog):
@@ -80,11 +79,12 @@ def _places(address, sock, backlog):
 
 
 class Worker:
-    """One process: its pid, the pipe that ends with it, and when it began."""
+    """One process: its pid, the pipe that ends with it, when it began, does it listen."""
 
     def __init__(self, pid, pipe):
         self.pid = pid
         self.pipe = pipe
+        self.is_ready = False
         self.began_s = time.monotonic()
 
 
@@ -110,8 +110,8 @@ class Keeper:
         sockets = listening_sockets(names, backlog=1024, reuse_port=True)
         return {"sock": sockets + [sock.dup() for sock in self.shared]}
 
-    def keep(self, count):
-        """Have `count` workers until a signal ends that."""
+    def keep(self, count, on_ready):
+        """Have `count` workers until a signal ends that; call `on_ready` when all listen."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         handlers = {number: signal.signal(number, self._note)
                     for number in (signal.SIGTERM, signal.SIGINT)}
@@ -122,7 +122,7 @@ class Keeper:
                 self.selector = selector
                 for _ in range(count):
                     self._start()
-                self._watch(reader)
+                self._watch(reader, on_ready)
                 self._stop()
         finally:
             signal.set_wakeup_fd(previous)
@@ -144,13 +144,19 @@ class Keeper:
     def _note(self, number, frame):
         self.stop_signal = self.stop_signal or number
 
-    def _watch(self, wake_up):
+    def _watch(self, wake_up, on_ready):
         while self.stop_signal is None:
+            if on_ready is not None and not self.due_s and all(
+                    worker.is_ready for worker in self.workers.values()):
+                on_ready()
+                on_ready = None
             now_s = time.monotonic()
             timeout_s = min(self.due_s) - now_s if self.due_s else None
             for key, _ in self.selector.select(timeout_s):
                 if key.fd == wake_up:
                     os.read(wake_up, 4096)
+                elif os.read(key.fd, 1):
+                    self.workers[key.fd].is_ready = True
                 else:
                     self._bury(self.workers[key.fd])
             now_s = time.monotonic()
@@ -169,7 +175,7 @@ class Keeper:
             try:
                 os.close(reader)
                 os.close(self.parent_writer)
-                self._work()
+                self._work(writer)
                 status = 0
             except BaseException:
                 logger.exception("worker %d failed", os.getpid())
@@ -181,7 +187,7 @@ class Keeper:
         self.workers[reader] = Worker(pid, reader)
         self.selector.register(reader, selectors.EVENT_READ)
 
-    def _work(self):
+    def _work(self, writer):
         """In the worker: serve until SIGTERM, or until the parent is gone."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent heeds it for all
@@ -194,6 +200,7 @@ class Keeper:
                 sock.close()
             threading.Thread(target=self._end_with_parent, args=(server,),
                              daemon=True).start()
+            os.write(writer, b"r")  # it listens
             server.serve_forever()
 
     def _end_with_parent(self, server):
@@ -225,12 +232,10 @@ class Keeper:
             left_s = deadline_s - time.monotonic()
             ready = self.selector.select(max(left_s, 0))
             for key, _ in ready:
-                if key.fd in self.workers:
+                if os.read(key.fd, 1) == b"" and key.fd in self.workers:
                     worker = self.workers[key.fd]
                     self._forget(worker)
                     os.waitpid(worker.pid, 0)
-                else:
-                    os.read(key.fd, 4096)
             if left_s <= 0:
                 for worker in list(self.workers.values()):
                     logger.warning("worker %d is not done: killed", worker.pid)

@@ -13,18 +13,11 @@ DESCRIPTION = "Run a server until Ctrl-C or SIGTERM. An address is HOST:PORT, :P
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="python -m fastsock serve", description=DESCRIPTION)
-    parser.add_argument("--idle-timeout", type=float, default=300.0, metavar="SECONDS",
-                        help="end connections on which nothing happens (default: 300)")
-    parser.add_argument("--max-connections", type=int, default=10_000, metavar="N",
-                        help="accept no more while there are so many (default: 10,000)")
-    parser.add_argument("--spin-us", type=int, default=0, metavar="N",
-                        help="look for so long before each sleep (default: 0)")
-    parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS",
-                        help="time for connections to end after SIGTERM (default: 10)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    echo = commands.add_parser("echo", help="send back whatever arrives")
-    http = commands.add_parser("http", help="serve the files of a folder (a worked example, "
-                                            "not a web server to deploy)")
+    limits = limits_parser()
+    echo = commands.add_parser("echo", parents=[limits], help="send back whatever arrives")
+    http = commands.add_parser("http", parents=[limits], help="serve the files of a folder (a "
+                               "worked example, not a web server to deploy)")
     http.add_argument("folder", metavar="DIR", type=pathlib.Path)
     for command, port in ((echo, 7007), (http, 8000)):
         command.add_argument("--listen", metavar="ADDRESS", type=address,
@@ -32,7 +25,8 @@ def main(arguments):
                              help=f"where to listen (default: 127.0.0.1:{port})")
     echo.add_argument("--workers", type=int, default=1, metavar="N",
                       help="processes (default: 1)")
-    relay = commands.add_parser("relay", help="pass connections on to another address")
+    relay = commands.add_parser("relay", parents=[limits],
+                                help="pass connections on to another address")
     relay.add_argument("listen", metavar="LISTEN", type=address)
     relay.add_argument("connect", metavar="CONNECT", type=address)
     options = parser.parse_args(arguments)
@@ -47,6 +41,20 @@ def main(arguments):
         print(f"python -m fastsock serve: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def limits_parser():
+    """The options that all commands have."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--idle-timeout", type=float, default=300.0, metavar="SECONDS",
+                        help="end connections on which nothing happens (default: 300)")
+    parser.add_argument("--max-connections", type=int, default=10_000, metavar="N",
+                        help="accept no more while there are so many (default: 10,000)")
+    parser.add_argument("--spin-us", type=int, default=0, metavar="N",
+                        help="look for so long before each sleep (default: 0)")
+    parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS",
+                        help="time for connections to end after SIGTERM (default: 10)")
+    return parser
 
 
 def run(options, limits):

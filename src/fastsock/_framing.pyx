@@ -265,6 +265,10 @@ cdef class Lines(Framing):
         cdef Py_ssize_t wanted_size = PyBytes_GET_SIZE(self.delimiter)
         cdef const char *wanted = PyBytes_AS_STRING(self.delimiter)
         Framing.check_payload(self, payload, size)
+        if wanted_size == 1:
+            if size and memchr(payload, wanted[0], size) != NULL:
+                raise ValueError(f"the message contains the delimiter {self.delimiter!r}")
+            return 0
         if size and memmem(payload, size, wanted, wanted_size) != NULL:
             raise ValueError(f"the message contains the delimiter {self.delimiter!r}")
         # Its end and the delimiter together may hold the delimiter sooner ("\r" "\r\r").

@@ -18,7 +18,7 @@ cdef class Service:
     cdef Py_ssize_t out_size
     cdef Py_ssize_t out_room
 
-    cdef int write_out(self, const char *data, Py_ssize_t size) except -1
+    cdef int make_room(self, Py_ssize_t size) except -1
 
 
 cdef class HandlerTransport(ServerTransport):
@@ -28,10 +28,11 @@ cdef class HandlerTransport(ServerTransport):
     cdef bint is_draining           # to be closed when no message is on its way
 
     cdef int take_messages(self, Inbox *inbox) except -1
-    cdef bint take_one(self, Inbox *inbox, list found) except -1
+    cdef object take_one(self, Inbox *inbox)
     cdef int answer(self, object message) except -1
     cdef int reply(self, object answer) except -1
-    cdef int reply_with(self, object payload) except -1
+    cdef int reply_with_buffer(self, object payload) except -1
+    cdef int reply_with(self, object payload, const char *data, Py_ssize_t size) except -1
     cdef int send_out(self) except -1
     cdef int queue_out(self) except -1
     cdef int close_if_drained(self) except -1

@@ -10,13 +10,15 @@ connections whose messages it was given. Bytes that are no message end theirs.
 
 import logging
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_Append
+from cpython.object cimport PyObject
 from libc.stdlib cimport free, realloc
 
 from fastsock._buffers cimport borrow_readable, fastsock_copy
 from fastsock._framing cimport MOST_HEADER, Frame
 from fastsock._inbox cimport append, free_inbox, front, length, settle, take
-from fastsock._python cimport BufferView, PyBuffer_Release
+from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
 
 from fastsock._exceptions import FramingError, LimitOverrunError
 
@@ -66,18 +68,17 @@ cdef class Service:
     def answer_batch(self):
         """Internal: at the end of a wake-up, give the handler all that it brought."""
         cdef HandlerTransport connection
-        cdef Py_ssize_t count, position
+        cdef Py_ssize_t count, position, index
         cdef list messages = self.messages
         cdef list owners = self.owners
-        cdef object answers
+        cdef list answers
         if not messages:
             return
         self.messages = []
         self.owners = []
         try:
-            answers = self.handler(messages)
-            if type(answers) is not list:
-                answers = list(answers)
+            returned = self.handler(messages)
+            answers = <list>returned if type(returned) is list else list(returned)
             if len(answers) != len(messages):
                 raise ValueError(f"the handler returned {len(answers)} answers to "
                                  f"{len(messages)} messages")
@@ -90,8 +91,8 @@ cdef class Service:
             if not connection.closing:
                 connection.is_dispatching = True
                 try:
-                    for answer in answers[position:position + count]:
-                        connection.reply(answer)
+                    for index in range(position, position + count):
+                        connection.reply(answers[index])
                     connection.send_out()
                 except Exception:
                     self.out_size = 0
@@ -102,7 +103,8 @@ cdef class Service:
                 connection.close_if_drained()
             position += count
 
-    cdef int write_out(self, const char *data, Py_ssize_t size) except -1:
+    cdef int make_room(self, Py_ssize_t size) except -1:
+        """Room for so many bytes behind the replies."""
         cdef Py_ssize_t room
         cdef char *memory
         if self.out_room - self.out_size < size:
@@ -112,8 +114,6 @@ cdef class Service:
                 raise MemoryError(f"no memory for {room} bytes of replies")
             self.out = memory
             self.out_room = room
-        fastsock_copy(self.out + self.out_size, data, size)
-        self.out_size += size
         return 0
 
 
@@ -154,51 +154,54 @@ cdef class HandlerTransport(ServerTransport):
         """Answer the whole messages at the front."""
         cdef Service service = self.service
         cdef void *previous
-        cdef list found
         cdef Py_ssize_t before
         if service.is_batch:
-            found = service.messages
-            before = len(found)
-            while not (self.closing or self.is_held) and self.take_one(inbox, found):
-                pass
-            if len(found) > before:
-                service.owners.append((self, len(found) - before))
+            before = len(service.messages)
+            while not (self.closing or self.is_held):
+                message = self.take_one(inbox)
+                if message is None:
+                    break
+                PyList_Append(service.messages, message)
+            if len(service.messages) > before:
+                service.owners.append((self, len(service.messages) - before))
             return 0
         previous = fastsock_set_current(<void *>self)
         try:
-            found = []
-            while not (self.closing or self.is_held) and self.take_one(inbox, found):
-                self.answer(found.pop())
+            while not (self.closing or self.is_held):
+                message = self.take_one(inbox)
+                if message is None:
+                    break
+                self.answer(message)
                 if service.out_size > MOST_GATHERED:
                     self.send_out()
         finally:
             fastsock_set_current(previous)
         return 0
 
-    cdef bint take_one(self, Inbox *inbox, list found) except -1:
-        """Append the message at the front to `found`: was there one?"""
+    cdef object take_one(self, Inbox *inbox):
+        """The message at the front, or None if there is none."""
         cdef Framing framing = self.service.framing
         cdef Frame frame
         if length(inbox) == 0:
-            return False
+            return None
         if framing is None:
-            found.append(PyBytes_FromStringAndSize(front(inbox), length(inbox)))
+            message = PyBytes_FromStringAndSize(front(inbox), length(inbox))
             take(inbox, length(inbox))
-            return True
+            return message
         try:
             if not framing.find(front(inbox), length(inbox), &self.searched, inbox.taken,
                                 &frame):
-                return False
+                return None
         except (FramingError, LimitOverrunError) as error:
             logger.info("%r sent what is no message: %s", self, error)
             take(inbox, length(inbox))
             self.send_out()
             self.close_gently()
-            return False
-        found.append(PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size))
+            return None
+        message = PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size)
         take(inbox, frame.total)
         self.searched = 0
-        return True
+        return message
 
     cdef int answer(self, object message) except -1:
         try:
@@ -210,37 +213,48 @@ cdef class HandlerTransport(ServerTransport):
 
     cdef int reply(self, object answer) except -1:
         """Write a handler's answer: nothing, a message, or several."""
+        if type(answer) is bytes:
+            return self.reply_with(
+                answer, PyBytes_AS_STRING(<PyObject *>answer), PyBytes_GET_SIZE(answer))
         if answer is None:
             return 0
         if isinstance(answer, (bytes, bytearray, memoryview)):
-            return self.reply_with(answer)
+            return self.reply_with_buffer(answer)
         if isinstance(answer, str):
             raise TypeError("a handler returns bytes, None or an iterable of bytes, not 'str'")
         for payload in answer:
-            self.reply_with(payload)
+            self.reply_with_buffer(payload)
             if self.service.out_size > MOST_GATHERED:
                 self.send_out()
         return 0
 
-    cdef int reply_with(self, object payload) except -1:
-        cdef Service service = self.service
-        cdef Framing framing = service.framing
+    cdef int reply_with_buffer(self, object payload) except -1:
         cdef BufferView view
-        cdef char[MOST_HEADER] around
         borrow_readable(payload, &view)
         try:
-            if framing is not None:
-                framing.check_payload(<const char *>view.buf, view.len)
-                service.write_out(around, framing.write_header(view.len, around))
-            if view.len >= LARGE:
-                self.queue_out()
-                self.say(payload)
-            else:
-                service.write_out(<const char *>view.buf, view.len)
-            if framing is not None:
-                service.write_out(around, framing.write_trailer(around))
+            return self.reply_with(payload, <const char *>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
+
+    cdef int reply_with(self, object payload, const char *data, Py_ssize_t size) except -1:
+        """Write one answer: `payload`, whose bytes are at `data`."""
+        cdef Service service = self.service
+        cdef Framing framing = service.framing
+        if framing is not None:
+            framing.check_payload(data, size)
+            service.make_room(size + 2 * MOST_HEADER if size < LARGE else MOST_HEADER)
+            service.out_size += framing.write_header(size, service.out + service.out_size)
+        else:
+            service.make_room(size if size < LARGE else 0)
+        if size >= LARGE:
+            self.queue_out()
+            self.say(payload)
+            service.make_room(MOST_HEADER)
+        else:
+            fastsock_copy(service.out + service.out_size, data, size)
+            service.out_size += size
+        if framing is not None:
+            service.out_size += framing.write_trailer(service.out + service.out_size)
         return 0
 
     cdef int send_out(self) except -1:

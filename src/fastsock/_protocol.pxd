@@ -5,6 +5,7 @@ from fastsock._transport_methods cimport ServerTransport
 
 cdef class ProtocolTransport(ServerTransport):
     cdef object protocol
+    cdef object data_received       # its method, looked up once
     cdef bint takes_buffers         # it is a BufferedProtocol
 
     cdef int use(self, object protocol) except -1

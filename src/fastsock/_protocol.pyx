@@ -23,6 +23,7 @@ cdef class ProtocolTransport(ServerTransport):
     cdef int use(self, object protocol) except -1:
         self.takes_buffers = hasattr(protocol, "buffer_updated")
         self.protocol = protocol
+        self.data_received = None
         return 0
 
     def set_protocol(self, protocol, /):
@@ -45,7 +46,9 @@ cdef class ProtocolTransport(ServerTransport):
         if self.takes_buffers:
             return self.fill_buffer(data, size)
         try:
-            self.protocol.data_received(PyBytes_FromStringAndSize(data, size))
+            if self.data_received is None:
+                self.data_received = self.protocol.data_received
+            self.data_received(PyBytes_FromStringAndSize(data, size))
         except Exception:
             self.callback_raised("data_received()")
         return 0
@@ -120,7 +123,7 @@ cdef class ProtocolTransport(ServerTransport):
 
     cdef int lost(self, object reason) except -1:
         protocol = self.protocol
-        self.protocol = None
+        self.protocol = self.data_received = None
         if protocol is None:
             return 0  # it was never made
         try:

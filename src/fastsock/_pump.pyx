@@ -80,6 +80,8 @@ cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
             may_go_on = copy(pump, room, size)
         if not may_go_on:
             return
+    # The other direction's turn: what is this one's next step?
+    pump.state = PUMP_WRITES if pump.piped or pump.rest != NULL else PUMP_READS
 
 
 cdef bint copy(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:

@@ -104,4 +104,5 @@ cdef class Readiness:
                 self.events[count].events = <unsigned short>self.by_poll.watched[place].revents
                 count += 1
             place += 1
+        self.by_poll.is_polling = False  # `watched` was read
         return count

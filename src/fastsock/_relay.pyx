@@ -148,11 +148,13 @@ cdef Turn take_turns(Relay *state) noexcept nogil:
     cdef int64_t deadline_ns = deadline_after(state.idle_ns)
     cdef int64_t moved = state.forth.moved + state.back.moved
     cdef int found
-    watched[0].fd = state.fd_a
-    watched[1].fd = state.fd_b
+    cdef bint forth = True          # which has something to do
+    cdef bint back = True
     while True:
-        run_pump(&state.forth, state.room, ROOM)
-        run_pump(&state.back, state.room, ROOM)
+        if forth:
+            run_pump(&state.forth, state.room, ROOM)
+        if back:
+            run_pump(&state.back, state.room, ROOM)
         if state.forth.state == PUMP_FAILED or state.back.state == PUMP_FAILED:
             return FAILED
         if state.forth.state == PUMP_ENDED and state.back.state == PUMP_ENDED:
@@ -180,3 +182,8 @@ cdef Turn take_turns(Relay *state) noexcept nogil:
             return FAILED
         if found == 0 and has_passed(deadline_ns):
             return IDLE
+        # What POLLERR and POLLHUP mean, the calls will say.
+        forth = (watched[0].fd >= 0 and watched[0].revents & ~POLLOUT
+                 or watched[1].fd >= 0 and watched[1].revents & ~POLLIN)
+        back = (watched[1].fd >= 0 and watched[1].revents & ~POLLOUT
+                or watched[0].fd >= 0 and watched[0].revents & ~POLLIN)

@@ -34,7 +34,7 @@ cdef class Rear(Watched):
     cdef int ready(self, int events) except -1:
         if self.front.is_connecting:
             return self.front.connected()
-        return self.front.work()
+        return self.front.work(events & ~READABLE, events & ~WRITABLE)
 
 
 cdef class Front(Connection):
@@ -105,7 +105,7 @@ cdef class Front(Connection):
         self.connect_timer = None
         start_pump(&self.forth, self.fd, self.rear.fd)
         start_pump(&self.back, self.rear.fd, self.fd)
-        return self.work()
+        return self.work(True, True)
 
     def give_up(self):
         """Internal: the time for connecting is over."""
@@ -114,16 +114,18 @@ cdef class Front(Connection):
             self.end()
 
     cdef int ready(self, int events) except -1:
-        return self.work()
+        return self.work(events & ~WRITABLE, events & ~READABLE)
 
-    cdef int work(self) except -1:
-        """Move what can be moved, and watch for what is waited for."""
+    cdef int work(self, bint forth, bint back) except -1:
+        """Move what can be moved in these directions, and watch for what is waited for."""
         cdef int64_t moved = self.forth.moved + self.back.moved
         cdef Loop loop = self.loop
         if self.has_ended or self.is_connecting:
             return 0
-        run_pump(&self.forth, loop.scratch, loop.scratch_size)
-        run_pump(&self.back, loop.scratch, loop.scratch_size)
+        if forth:
+            run_pump(&self.forth, loop.scratch, loop.scratch_size)
+        if back:
+            run_pump(&self.back, loop.scratch, loop.scratch_size)
         if self.forth.moved + self.back.moved != moved:
             loop.touch(self)
         if (self.forth.state == PUMP_FAILED or self.back.state == PUMP_FAILED

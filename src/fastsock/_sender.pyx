@@ -170,14 +170,21 @@ cdef class Sender(Connection):
                     self.loop.touch(self)
             if sent == 0:
                 break
-            self.advance(sent)
+            if sent == self.pending_size:
+                self.first = self.others = None
+                self.offset = self.pending_size = 0
+            else:
+                self.advance(sent)
         if self.region is not None and not self.pending_size:
             self.send_region()
         if self.pending_size or self.region is not None:
             self.set_interest()
-        elif not self.is_ending:
-            self.nothing_pending()
-        return self.adjust()
+        elif self.interest & WRITABLE or self.closing or self.is_eof_wanted:
+            if not self.is_ending:
+                self.nothing_pending()
+        if self.is_write_paused or self.pending_size > self.high_water:
+            return self.adjust()
+        return 0
 
     cdef int send_region(self) except -1:
         """sendfile(2) of the file behind what waited, until the kernel takes no more."""
@@ -205,15 +212,10 @@ cdef class Sender(Connection):
         return 0
 
     cdef int advance(self, Py_ssize_t sent) except -1:
-        """Forget what was sent."""
+        """Forget what was sent, which is not all."""
         cdef Py_ssize_t left
         cdef Py_ssize_t index = 0
         self.pending_size -= sent
-        if self.pending_size == 0:
-            self.first = None
-            self.others = None
-            self.offset = 0
-            return 0
         left = PyBytes_GET_SIZE(self.first) - self.offset
         if sent < left:
             self.offset += sent

@@ -6,6 +6,7 @@ protocol moves between asyncio, uvloop and here unchanged.
 
 import os
 
+from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
@@ -37,7 +38,15 @@ cdef class ServerTransport(Transport):
         RuntimeError
             After write_eof().
         """
-        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+        if (type(data) is bytes and self.is_dispatching and self.pending_size == 0
+                and self.tls is None and not (self.is_eof_wanted or self.closing)
+                and self.region is None):
+            self.first = <bytes>data  # the usual answer: it goes out when the callback returns
+            self.pending_size = PyBytes_GET_SIZE(data)
+            if self.pending_size > self.high_water:
+                self.flush()
+            return
+        if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError("data argument must be a bytes-like object, "
                             f"not {type(data).__name__!r}")
         if self.is_eof_wanted:

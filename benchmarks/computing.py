@@ -1,0 +1,42 @@
+"""A server beside a thread that computes: python -m benchmarks computing
+
+The share of its unloaded rate that a server keeps."""
+
+from benchmarks.echo_server import ON_ASYNCIO, PROTOCOL
+from benchmarks.measure import Limit, native
+from benchmarks.servers import load, python, running
+
+COMPUTE = """
+import threading
+def compute():
+    number = 0
+    while True:
+        number += 1
+threading.Thread(target=compute, daemon=True).start()
+"""
+SERVER = "import fastsock\n" + PROTOCOL + """
+server = fastsock.Server(Echo, ("127.0.0.1", 0))
+print(server.addresses[0][1], flush=True)
+server.serve_forever()
+"""
+
+
+def share_kept(code):
+    """Rate beside a computing thread, of the rate without."""
+    rates = {}
+    for beside in (False, True):
+        with running(python((COMPUTE if beside else "") + code)) as (port, _):
+            load(port, seconds=0.5)
+            rates[beside] = load(port, seconds=5)
+    return rates[True] / rates[False]
+
+
+def rows():
+    if native("echo") is None:
+        return
+    print(f"  asyncio keeps {100 * share_kept(ON_ASYNCIO + 'asyncio.run(main())'):.1f} % "
+          "of its rate beside a computing thread", flush=True)
+    kept = share_kept(SERVER)
+    print(f"  Server keeps {100 * kept:.1f} %", flush=True)
+    yield Limit("Server beside a computing thread: share of its rate that is lost",
+                1 - kept, 2 / 3)

@@ -1,0 +1,99 @@
+"""Echo servers under load, the server alone on a processor: python -m benchmarks echo_server
+
+CPU time of the server's process a message, 50 connections. FASTSOCK_BENCH_S: seconds a
+server and size (30)."""
+
+import importlib.util
+import os
+
+from benchmarks.measure import Limit, native
+from benchmarks.servers import in_turns, python
+
+ROUNDS = 5
+SECONDS = float(os.environ.get("FASTSOCK_BENCH_S", "30")) / ROUNDS
+
+PROTOCOL = """
+import asyncio
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+    def data_received(self, data):
+        self.transport.write(data)
+"""
+ON_ASYNCIO = PROTOCOL + """
+async def main():
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Echo, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+"""
+SAY_PORT = "on_ready=lambda addresses: print(addresses[0][1], flush=True)"
+SERVERS = {
+    "asyncio": python(ON_ASYNCIO + "asyncio.run(main())"),
+    "asyncio, installed": python(
+        "import fastsock; fastsock.install()\n" + ON_ASYNCIO + "asyncio.run(main())"),
+    "Server": python("import fastsock\n" + PROTOCOL + """
+server = fastsock.Server(Echo, ("127.0.0.1", 0))
+print(server.addresses[0][1], flush=True)
+server.serve_forever()
+"""),
+    "serve": python("import fastsock; fastsock.serve(lambda message: message, "
+                    f"('127.0.0.1', 0), {SAY_PORT})"),
+    "C": None,
+    "uvloop": None,
+}
+LINES = {"batch": python("import fastsock; fastsock.serve(lambda messages: messages, "
+                         "('127.0.0.1', 0), framing=fastsock.framing.Lines(), batch=True, "
+                         f"{SAY_PORT})")}
+if importlib.util.find_spec("uvloop"):
+    SERVERS["uvloop"] = python(ON_ASYNCIO + "import uvloop; uvloop.run(main())")
+SELECT_LOOP = """
+import select, socket
+listener = socket.create_server(("127.0.0.1", 0))
+listener.setblocking(False)
+print(listener.getsockname()[1], flush=True)
+epoll, connections = select.epoll(), {}
+epoll.register(listener, select.EPOLLIN)
+while True:
+    for fd, events in epoll.poll():
+        if fd == listener.fileno():
+            try:
+                while True:
+                    connection, _ = listener.accept()
+                    connection.setblocking(False)
+                    connections[connection.fileno()] = connection
+                    epoll.register(connection, select.EPOLLIN)
+            except BlockingIOError:
+                continue
+        connection = connections[fd]
+        data = connection.recv(65536)
+        if data:
+            connection.send(data)
+        else:
+            epoll.unregister(fd)
+            connections.pop(fd).close()
+"""
+SERVERS["select.epoll loop"] = python(SELECT_LOOP)
+
+
+def rows():
+    if native("echo") is None:
+        return
+    SERVERS["C"] = [native("echo"), "serve"]
+    for size in (64, 16384):
+        # An installed asyncio is compared with asyncio, so both are there.
+        found = in_turns(SERVERS, ROUNDS, seconds=SECONDS, size=size)
+        user = {name: 1e6 * cpu.user_s / count for name, (cpu, count) in found.items()}
+        total = {name: 1e6 * cpu.total_s / count for name, (cpu, count) in found.items()}
+        for name in found:
+            print(f"  {size:6} B  {name:20} user {user[name]:6.3f}  "
+                  f"total {total[name]:6.3f} us a message", flush=True)
+        yield Limit(f"{size} B: Server, user + system of C's", total["Server"] / total["C"], 1.06)
+        yield Limit(f"{size} B: asyncio on fastsock, of asyncio's CPU",
+                    total["asyncio, installed"] / total["asyncio"], 0.95)
+        if "uvloop" in user and size == 64:
+            yield Limit("64 B: Server, user of uvloop's", user["Server"] / user["uvloop"], 0.45)
+            yield Limit("64 B: serve, user of uvloop's", user["serve"] / user["uvloop"], 0.3)
+    (cpu, count), = in_turns(LINES, ROUNDS, seconds=SECONDS / 2, size=64, lines=16).values()
+    yield Limit("serve, batch=True, 16 lines of 64 B a write: user a line",
+                1e6 * cpu.user_s / count, 0.15, "us")
