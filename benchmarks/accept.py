@@ -3,7 +3,7 @@
 import time
 
 from benchmarks.common import IMPLEMENTATIONS
-from benchmarks.measure import header, in_turn
+from benchmarks.measure import in_turn
 
 BACKLOG = 100
 
@@ -57,15 +57,9 @@ def rows():
     stdlib, ours = IMPLEMENTATIONS["stdlib"], IMPLEMENTATIONS["fastsock"]
     yield in_turn("accept, listener with a timeout", {
         "stdlib": accept_all(stdlib, one_by_one), "fastsock": accept_all(ours, one_by_one)},
-        BACKLOG, asked=1.25)
+        BACKLOG)
     yield in_turn("the same by accept_many", {
         "stdlib": accept_all(stdlib, one_by_one), "fastsock": accept_all(ours, many)},
-        BACKLOG, asked=1.5)
+        BACKLOG)
     yield in_turn("create_connection(('127.0.0.1', port))", {
-        name: connect(module) for name, module in IMPLEMENTATIONS.items()}, 100, asked=1.05)
-
-
-if __name__ == "__main__":
-    print(header())
-    for row in rows():
-        print(row.text(), flush=True)
+        name: connect(module) for name, module in IMPLEMENTATIONS.items()}, 100)

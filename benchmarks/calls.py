@@ -1,7 +1,7 @@
 """One send and one receive of 64 bytes that are there, in each mode: python -m benchmarks.calls"""
 
 from benchmarks.common import IMPLEMENTATIONS, tcp_pair, unix_pair
-from benchmarks.measure import header, in_turn, timed, with_c
+from benchmarks.measure import in_turn, timed, with_c
 
 MESSAGE = b"x" * 64
 
@@ -32,24 +32,17 @@ def repeat(sock, what):
 
 
 def rows():
-    for title, make, timeout, asked in (
-            ("AF_UNIX send + recv, timeout set", unix_pair, 5, 1.7),
-            ("TCP send + recv, timeout set", tcp_pair, 5, 1.12),
-            ("AF_UNIX send + recv, blocking", unix_pair, None, 1.12),
-            ("AF_UNIX send + recv, non-blocking", unix_pair, 0, 1.12),
-            ("TCP send + recv, blocking", tcp_pair, None, None)):
+    for title, make, timeout in (
+            ("AF_UNIX send + recv, timeout set", unix_pair, 5),
+            ("TCP send + recv, timeout set", tcp_pair, 5),
+            ("AF_UNIX send + recv, blocking", unix_pair, None),
+            ("AF_UNIX send + recv, non-blocking", unix_pair, 0),
+            ("TCP send + recv, blocking", tcp_pair, None)):
         variants = {name: send_and_receive(make(module, timeout))
                     for name, module in IMPLEMENTATIONS.items()}
         floor = "unix" if make is unix_pair else "tcp"
-        yield in_turn(title, with_c(variants, "calls", floor, 64), 500, asked=asked)
-    for what, asked in (("settimeout", 6), ("family", 9)):
+        yield in_turn(title, with_c(variants, "calls", floor, 64), 500)
+    for what, title in (("settimeout", "settimeout(5) again"), ("family", ".family")):
         variants = {name: repeat(unix_pair(module, 5)[0], what)
                     for name, module in IMPLEMENTATIONS.items()}
-        title = "settimeout(5) again" if what == "settimeout" else ".family"
-        yield in_turn(title, variants, 2000, asked=asked)
-
-
-if __name__ == "__main__":
-    print(header())
-    for row in rows():
-        print(row.text(), flush=True)
+        yield in_turn(title, variants, 2000)

@@ -9,7 +9,7 @@ import time
 
 from benchmarks.calls import MESSAGE, send_and_receive
 from benchmarks.common import IMPLEMENTATIONS, partner, tcp_pair, unix_pair
-from benchmarks.measure import header, in_turn
+from benchmarks.measure import in_turn
 
 
 def beside_a_computing_thread(pair):
@@ -108,16 +108,10 @@ def longest_wait_beside_full_duplex(module):
 def rows():
     yield in_turn("send + recv beside one computing thread", {
         name: beside_a_computing_thread(unix_pair(module))
-        for name, module in IMPLEMENTATIONS.items()}, 5000, rounds=5, asked=150)
+        for name, module in IMPLEMENTATIONS.items()}, 5000, rounds=5)
     yield in_turn("8 threads, send + recv each on its own pair", {
         name: in_threads(module, 8) for name, module in IMPLEMENTATIONS.items()},
-        40_000, rounds=31, asked=1.5)
+        40_000, rounds=31)
     yield in_turn("longest wait of a third thread beside full duplex", {
         name: longest_wait_beside_full_duplex(module)
-        for name, module in IMPLEMENTATIONS.items()}, 100_000, rounds=21, asked=1)
-
-
-if __name__ == "__main__":
-    print(header())
-    for row in rows():
-        print(row.text(), flush=True)
+        for name, module in IMPLEMENTATIONS.items()}, 100_000, rounds=21)

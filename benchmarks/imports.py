@@ -1,13 +1,16 @@
-"""What `import fastsock` costs on top of `import socket`: python -m benchmarks.imports
+"""What `import fastsock` costs on top of `import socket`: python -m benchmarks imports
 
 Method: a new interpreter a sample, with compiled bytecode in place; inside it the
-clock is read around the second import only. Median and spread of the samples.
-"""
+clock is read around the second import only."""
 
-import argparse
+import os
 import statistics
 import subprocess
 import sys
+
+from benchmarks.measure import QUICK, Figure
+
+SAMPLES = 10 if QUICK else 40
 
 PROGRAM = """
 import socket, time
@@ -17,20 +20,15 @@ print(time.perf_counter() - started)
 """
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.imports", description=__doc__)
-    parser.add_argument("--samples", type=int, default=40)
-    options = parser.parse_args()
-    times_ms = sorted(1e3 * sample() for _ in range(options.samples + 1))[:-1]
-    print(f"import fastsock, after import socket: median {statistics.median(times_ms):.2f} ms, "
-          f"{times_ms[0]:.2f} to {times_ms[-1]:.2f} ms in {options.samples} samples")
-
-
 def sample():
-    shown = subprocess.run([sys.executable, "-P", "-c", PROGRAM],
+    environment = {name: value for name, value in os.environ.items()
+                   if name != "PYTHONDONTWRITEBYTECODE"}
+    shown = subprocess.run([sys.executable, "-P", "-c", PROGRAM], env=environment,
                            check=True, capture_output=True, text=True).stdout
     return float(shown)
 
 
-if __name__ == "__main__":
-    main()
+def rows():
+    sample()  # writes the bytecode
+    yield Figure("import fastsock, after import socket",
+                 statistics.median(1e3 * sample() for _ in range(SAMPLES)), "ms")

@@ -8,6 +8,7 @@ is quoted is the ratio of medians.
 
 import dataclasses
 import functools
+import os
 import pathlib
 import shutil
 import statistics
@@ -15,67 +16,69 @@ import subprocess
 import tempfile
 import time
 
+#: A quick run has a quarter of the rounds, and shorter loads.
+QUICK = os.environ.get("FASTSOCK_BENCH_QUICK") == "1"
+LEAST_ROUNDS = 5
+#: Samples whose tenth and ninetieth percentile are further apart say little.
+NOISY = 2.0
+
 
 @dataclasses.dataclass
 class Row:
-    """One case: samples of each variant, in nanoseconds an operation."""
+    """One case: samples of each variant, such as nanoseconds an operation."""
 
     case: str
     samples: dict
-    asked: float | None = None      # the least ratio stdlib / fastsock that is asked for
-    asked_of_c: float | None = None  # the least ratio C / fastsock
+    unit: str = "ns"
 
     def median(self, variant):
         return statistics.median(self.samples[variant]) if self.samples.get(variant) else None
 
+    def spread(self, variant):
+        """The tenth and the ninetieth percentile."""
+        samples = self.samples[variant]
+        if len(samples) < 2:
+            return samples[0], samples[0]
+        cuts = statistics.quantiles(samples, n=10)
+        return cuts[0], cuts[-1]
+
     @property
     def ratio(self):
+        """How many times the stdlib's rate."""
         return self.median("stdlib") / self.median("fastsock")
 
     @property
-    def missed(self):
-        return (self.asked is not None and self.ratio < self.asked
-                or self.asked_of_c is not None and "C" in self.samples
-                and self.median("C") / self.median("fastsock") < self.asked_of_c)
+    def of_c(self):
+        """What share of the rate of the same system calls in C, or None."""
+        floor = self.median("C")
+        return None if floor is None else floor / self.median("fastsock")
 
-    def text(self):
-        c = self.median("C")
-        samples = self.samples["fastsock"]
-        spread = statistics.quantiles(samples, n=10) if len(samples) > 1 else samples
-        noisy = " noisy" if spread[-1] > 2 * spread[0] else ""
-        asked = "" if self.asked is None else f"  asked {self.asked:<5}"
-        if self.asked_of_c is not None and c is not None:
-            asked += f"  of C {c / self.median('fastsock'):.2f}, asked {self.asked_of_c:.2f}  "
-        if asked:
-            asked += "MISSED" if self.missed else "holds"
-        return (f"{self.case:52}{self.median('stdlib'):>12,.0f}{self.median('fastsock'):>12,.0f}"
-                f"{'' if c is None else f'{c:,.0f}':>10}{self.ratio:>9.2f}{asked}{noisy}")
+    @property
+    def overhead_gone(self):
+        """What share of the stdlib's avoidable time, that above C's, is gone; or None."""
+        floor, stdlib = self.median("C"), self.median("stdlib")
+        if floor is None or stdlib <= floor:
+            return None
+        return (stdlib - self.median("fastsock")) / (stdlib - floor)
+
+    @property
+    def is_noisy(self):
+        return any(high > NOISY * low for low, high in map(self.spread, self.samples))
 
 
 @dataclasses.dataclass
-class Limit:
-    """One figure that must stay below another."""
+class Figure:
+    """One number, such as a share or a count of bytes."""
 
     case: str
     value: float
-    most: float
     unit: str = ""
 
-    @property
-    def missed(self):
-        return self.value >= self.most
 
-    def text(self):
-        return (f"{self.case:64}{self.value:>12.3f} {self.unit}  asked below {self.most}  "
-                f"{'MISSED' if self.missed else 'holds'}")
-
-
-def header():
-    return f"{'ns an operation':52}{'stdlib':>12}{'fastsock':>12}{'C':>10}{'ratio':>9}"
-
-
-def in_turn(case, variants, count, rounds=31, asked=None, asked_of_c=None):
+def in_turn(case, variants, count, rounds=31):
     """Time the variants in turn: a Row."""
+    if QUICK:
+        rounds = max(LEAST_ROUNDS, rounds // 4)
     samples = {name: [] for name in variants}
     for round_number in range(rounds + 1):
         for name, work in variants.items():
@@ -84,7 +87,7 @@ def in_turn(case, variants, count, rounds=31, asked=None, asked_of_c=None):
                 raise ValueError(f"{name} of {case} returned no time")
             if round_number:
                 samples[name].append(elapsed_ns / count)
-    return Row(case, samples, asked, asked_of_c)
+    return Row(case, samples)
 
 
 def timed(work):

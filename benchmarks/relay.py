@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from benchmarks.common import pin
-from benchmarks.measure import Limit, native
+from benchmarks.measure import Figure, native
 from benchmarks.servers import cpu_of, load, python, running
 
 BYTES = int(float(os.environ.get("FASTSOCK_BENCH_GIB", "4")) * (1 << 30)) // 4
@@ -99,11 +99,10 @@ def rows():
     for name in BULK:
         print(f"  {name:20} {BYTES / seconds[name] / 1e9:6.2f} GB/s  "
               f"CPU {cpu[name] / BYTES * 1e9 * (1 << 20) / 1e3:6.1f} us a MiB", flush=True)
-    yield Limit("relay(): time of C's splice relay", seconds["relay()"] / seconds["C, splice"],
-                1 / 0.95)
-    yield Limit("relay(): CPU of C's", cpu["relay()"] / cpu["C, splice"], 1.1)
-    yield Limit("relay(): CPU of a recv_into/sendall loop",
-                cpu["relay()"] / cpu["recv_into/sendall"], 0.8)
+    yield Figure("relay(): time of C's splice relay", seconds["relay()"] / seconds["C, splice"])
+    yield Figure("relay(): CPU of C's", cpu["relay()"] / cpu["C, splice"])
+    yield Figure("relay(): CPU of a recv_into/sendall loop",
+                cpu["relay()"] / cpu["recv_into/sendall"])
     yield many()
 
 
@@ -127,5 +126,5 @@ def many():
                 cost[name] = (cpu_of(pid) - before).total_s / count
                 print(f"  200 connections of 1 KiB, {name:10} CPU {1e6 * cost[name]:6.2f} us "
                       "a message", flush=True)
-    return Limit("Relay, 200 connections: CPU of two threads a connection",
-                 cost["Relay"] / cost["threads"], 0.4)
+    return Figure("Relay, 200 connections: CPU of two threads a connection",
+                 cost["Relay"] / cost["threads"])

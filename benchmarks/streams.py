@@ -13,7 +13,7 @@ import time
 import fastsock
 from benchmarks.common import on_processor, partner, tcp_pair, unix_pair
 from benchmarks.files_and_buffers import usual_loop
-from benchmarks.measure import header, in_turn, timed
+from benchmarks.measure import in_turn, timed
 from fastsock import framing
 
 BODY = b"x" * 64
@@ -254,38 +254,30 @@ def redis_rows():
 
 def rows():
     prefix, lines = framing.LengthPrefix("!I"), framing.Lines()
-    for title, base, data, ours, asked in (
+    for title, base, data, ours in (
             ("frames of 4 + 64 B, recv_messages vs recv_into loop",
-             by_loop, FRAME, by_messages(prefix), 15),
+             by_loop, FRAME, by_messages(prefix)),
             ("frames of 4 + 64 B, recv_message vs recv_into loop",
-             by_loop, FRAME, by_message(prefix), 12),
+             by_loop, FRAME, by_message(prefix)),
             ("frames of 4 + 64 B, recv_messages vs makefile",
-             by_makefile, FRAME, by_messages(prefix), 3),
+             by_makefile, FRAME, by_messages(prefix)),
             ("lines of 64 B, recv_messages vs makefile", lines_by_makefile, LINE,
-             by_messages(lines), 1.3),
+             by_messages(lines)),
             ("lines of 64 B, recv_messages vs recv and split", lines_by_split, LINE,
-             by_messages(lines), 1.0),
+             by_messages(lines)),
             ("frames of 4 + 64 B, recv_message vs asyncio streams", by_asyncio, FRAME,
-             by_message(prefix), 8)):
+             by_message(prefix))):
         yield in_turn(title, {
             "stdlib": off_a_full_buffer(stdlib_socket, data, base),
-            "fastsock": off_a_full_buffer(fastsock, data, ours)}, 2000, asked=asked)
+            "fastsock": off_a_full_buffer(fastsock, data, ours)}, 2000)
     yield in_turn("request, response lines, timeout set, vs makefile", {
-        "stdlib": over_files(), "fastsock": over_streams()}, 500, asked=1.7)
+        "stdlib": over_files(), "fastsock": over_streams()}, 500)
     yield in_turn("send_messages of 1,000 x 64 B vs sendall loop", {
         "stdlib": sending(stdlib_socket, send_by_loop),
-        "fastsock": sending(fastsock, send_by_stream)}, 1000, asked=20)
+        "fastsock": sending(fastsock, send_by_stream)}, 1000)
     base = large_frames(stdlib_socket, plain_receives)
     yield in_turn("frames of 1 MiB, recv_message vs recv_into", {
-        "stdlib": base, "fastsock": large_frames(fastsock, by_message(prefix))}, 64, rounds=15,
-        asked=0.95)
+        "stdlib": base, "fastsock": large_frames(fastsock, by_message(prefix))}, 64, rounds=15)
     yield in_turn("frames of 1 MiB, recv_message_into vs recv_into", {
-        "stdlib": base, "fastsock": large_frames(fastsock, into_one_buffer)}, 64, rounds=15,
-        asked=0.95)
+        "stdlib": base, "fastsock": large_frames(fastsock, into_one_buffer)}, 64, rounds=15)
     yield from redis_rows()
-
-
-if __name__ == "__main__":
-    print(header())
-    for row in rows():
-        print(row.text(), flush=True)

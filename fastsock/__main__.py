@@ -11,6 +11,8 @@ commands:
   serve echo                a server that sends back what arrives
   serve http DIR            one that serves files
   serve relay LISTEN CONNECT   one that passes connections on
+  bench                     six comparisons with the stdlib and with C, in a minute
+  info                      versions, and what of this machine is used
   demo                      a server and clients, on the stdlib and on fastsock, side by side
 
 options:
@@ -37,12 +39,9 @@ def main(arguments=None):
         # Imported alone: the program must find as little imported as under python.
         from fastsock.commands import run
         return run.main(rest)
-    if command == "serve":
-        from fastsock.commands import serve
-        return serve.main(rest)
-    if command == "demo":
-        from fastsock.commands import demo
-        return demo.main(rest)
+    if command in ("bench", "demo", "info", "serve"):
+        import importlib
+        return importlib.import_module(f"fastsock.commands.{command}").main(rest)
     print(f"python -m fastsock: unknown command {command!r}; see: python -m fastsock --help",
           file=sys.stderr)
     return 2

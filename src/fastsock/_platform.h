@@ -300,6 +300,7 @@ static inline int fastsock_splice_pipe(int fds[2], int size)
 
 /* Many datagrams a system call: recvmmsg(2), sendmmsg(2). Elsewhere loops over the
  * single calls have the same results. */
+#define FASTSOCK_HAS_MANY_DATAGRAMS FASTSOCK_LINUX
 #if FASTSOCK_LINUX
 typedef struct mmsghdr FastsockMessage;
 #else

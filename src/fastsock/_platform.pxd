@@ -19,7 +19,7 @@ cdef extern from "_platform.h" nogil:
         msghdr msg_hdr
         unsigned int msg_len
 
-    const bint FASTSOCK_HAS_SPLICE
+    const bint FASTSOCK_HAS_ATOMIC_FLAGS, FASTSOCK_HAS_MANY_DATAGRAMS, FASTSOCK_HAS_SPLICE
     Py_ssize_t fastsock_splice(int from_fd, int to_fd, size_t most)
     int fastsock_splice_pipe(int *fds, int size)
     Py_ssize_t fastsock_recvmmsg(int fd, FastsockMessage *messages, unsigned int count,

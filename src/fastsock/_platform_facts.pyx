@@ -1,0 +1,27 @@
+"""Which of the platform's facilities this build uses: the switches of `_platform.h`."""
+
+from fastsock._epoll cimport FASTSOCK_HAS_EPOLL
+from fastsock._platform cimport (
+    FASTSOCK_DONTWAIT, FASTSOCK_HAS_ATOMIC_FLAGS, FASTSOCK_HAS_MANY_DATAGRAMS,
+    FASTSOCK_HAS_SPLICE, FASTSOCK_SO_BUSY_POLL, FASTSOCK_UDP_SEGMENT,
+)
+
+
+def facts():
+    """The facilities by name.
+
+    Returns
+    -------
+    dict of str to bool
+        dontwait (MSG_DONTWAIT), atomic_flags (accept4, SOCK_CLOEXEC), many_datagrams
+        (recvmmsg), segmentation (UDP_SEGMENT), epoll, splice, busy_poll (SO_BUSY_POLL).
+    """
+    return {
+        "dontwait": FASTSOCK_DONTWAIT != 0,
+        "atomic_flags": bool(FASTSOCK_HAS_ATOMIC_FLAGS),
+        "many_datagrams": bool(FASTSOCK_HAS_MANY_DATAGRAMS),
+        "segmentation": FASTSOCK_UDP_SEGMENT >= 0,
+        "epoll": bool(FASTSOCK_HAS_EPOLL),
+        "splice": bool(FASTSOCK_HAS_SPLICE),
+        "busy_poll": FASTSOCK_SO_BUSY_POLL >= 0,
+    }
