@@ -78,6 +78,27 @@ def passed_sockets():
     return passed
 
 
+def paths_of(sockets):
+    """The paths that sockets are bound to, and what is there: to be removed at the end."""
+    names = [sock.getsockname() for sock in sockets]
+    return [(name, _inode(name)) for name in names if isinstance(name, str) and name]
+
+
+def remove_paths(paths):
+    """Remove what paths_of() found, unless something else is there now."""
+    for path, inode in paths:
+        if inode is not None and inode == _inode(path):
+            os.unlink(path)
+
+
+def _inode(path):
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _taken(sock, backlog):
     if not isinstance(sock, stdlib_socket.socket):
         raise TypeError(f"sock must be a socket, not {type(sock).__name__!r}")

@@ -4,10 +4,9 @@ Job: what a server is made of, and its life: listening, serving, draining, the e
 loop itself is _loop, a connection is _protocol.
 """
 
-import os
 import threading
 
-from fastsock._addresses import listening_sockets
+from fastsock._addresses import listening_sockets, paths_of, remove_paths
 from fastsock._hub import Hub
 from fastsock._listener import Listener
 from fastsock._loop import Loop
@@ -33,16 +32,20 @@ class BaseServer:
         self._is_closed = True
         self.sockets = listening_sockets(
             address, sock=sock, backlog=backlog, reuse_port=reuse_port)
-        self._paths = [(one.getsockname(), _inode(one.getsockname())) for one in self.sockets
-                       if isinstance(one.getsockname(), str)] if sock is None else []
-        self._loop = Loop(use_poll=use_poll)
+        self._paths = paths_of(self.sockets) if sock is None else []
+        self._listeners = []
+        try:
+            self._loop = Loop(use_poll=use_poll)
+            self._loop.set_idle_timeout(idle_timeout)
+            self._loop.readiness.set_spin(spin_us)
+            self._hub = Hub(self._loop, make_connection, max_connections=max_connections,
+                            high_water=write_high_water, make_protocol=make_protocol,
+                            ssl_context=ssl_context, handshake_timeout_s=ssl_handshake_timeout)
+            self._listeners = [Listener(one, self._hub) for one in self.sockets]
+        except BaseException:  # a number that does not fit, no fd left
+            self._stop_listening()
+            raise
         self._is_closed = False
-        self._loop.set_idle_timeout(idle_timeout)
-        self._loop.readiness.set_spin(spin_us)
-        self._hub = Hub(self._loop, make_connection, max_connections=max_connections,
-                        high_water=write_high_water, make_protocol=make_protocol,
-                        ssl_context=ssl_context, handshake_timeout_s=ssl_handshake_timeout)
-        self._listeners = [Listener(one, self._hub) for one in self.sockets]
         self._hub.call_when_room(self._connection_ended)
         self._grace_s = None
         self._shutting_down = False
@@ -136,9 +139,7 @@ class BaseServer:
             listener.close()
         for sock in self.sockets:
             sock.close()
-        for path, inode in self._paths:
-            if inode is not None and inode == _inode(path):
-                os.unlink(path)
+        remove_paths(self._paths)
         self._paths = []
 
     # Callbacks.
@@ -226,11 +227,3 @@ def _check_positive(**values):
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be above 0, not {value!r}")
-
-
-def _inode(path):
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

@@ -2,11 +2,13 @@
 
 Job: the parent of serve(workers=N). It serves nothing itself.
 
-Rules: each worker holds the end of a pipe whose closing tells the parent that it died,
-however that came about; another tells the workers that the parent did. A worker that
-dies is started again after a pause, which doubles while they die young.
+Rules: each worker holds the end of a pipe: a byte there tells the parent that it listens,
+its closing that it died, however that came about; another pipe tells the workers that the
+parent did. A worker that dies is started again after a pause, which doubles while they
+die young.
 """
 
+import contextlib
 import logging
 import os
 import selectors
@@ -15,7 +17,7 @@ import sys
 import threading
 import time
 
-from fastsock._addresses import listening_sockets
+from fastsock._addresses import listening_sockets, paths_of, remove_paths
 from fastsock._socket_class import socket, stdlib_socket
 
 logger = logging.getLogger("fastsock.server")
@@ -39,14 +41,16 @@ def run(make_server, count, address, sock, *, backlog, grace_s, on_ready):
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("several workers are kept by the main thread only")
     reserved, shared = _places(address, sock, backlog)
+    paths = paths_of(shared) if sock is None and address is not None else []
     keeper = Keeper(make_server, reserved, shared, grace_s)
     try:
-        make_server(**keeper.where()).close()  # what is wrong with it, is said here
-    except BaseException:
+        keeper.try_server()
+        keeper.keep(count, on_ready)
+    finally:
         keeper.close()
-        raise
-    addresses = [one.getsockname() for one in reserved + shared]
-    keeper.keep(count, (lambda: on_ready(addresses)) if on_ready is not None else None)
+        remove_paths(paths)
+    if keeper.stop_signal == signal.SIGINT:
+        raise KeyboardInterrupt
 
 
 def _places(address, sock, backlog):
@@ -78,13 +82,19 @@ def _places(address, sock, backlog):
     return reserved, shared
 
 
+def _flush_output():
+    """Whatever was printed goes out once, from this process; it may be nobody's."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+
+
 class Worker:
-    """One process: its pid, the pipe that ends with it, when it began, does it listen."""
+    """One process: its pid, the pipe that ends with it, and when it began."""
 
     def __init__(self, pid, pipe):
         self.pid = pid
         self.pipe = pipe
-        self.is_ready = False
         self.began_s = time.monotonic()
 
 
@@ -110,8 +120,17 @@ class Keeper:
         sockets = listening_sockets(names, backlog=1024, reuse_port=True)
         return {"sock": sockets + [sock.dup() for sock in self.shared]}
 
+    def try_server(self):
+        """What is wrong with the server, is said here and not by each worker."""
+        where = self.where()
+        try:
+            self.make_server(**where).close()
+        finally:
+            for sock in where["sock"]:
+                sock.close()
+
     def keep(self, count, on_ready):
-        """Have `count` workers until a signal ends that; call `on_ready` when all listen."""
+        """Have `count` workers until a signal ends that."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         handlers = {number: signal.signal(number, self._note)
                     for number in (signal.SIGTERM, signal.SIGINT)}
@@ -120,19 +139,20 @@ class Keeper:
             with selectors.DefaultSelector() as selector:
                 selector.register(reader, selectors.EVENT_READ)
                 self.selector = selector
-                for _ in range(count):
-                    self._start()
-                self._watch(reader, on_ready)
-                self._stop()
+                self.on_ready = on_ready
+                try:
+                    for _ in range(count):
+                        if self.stop_signal is None:
+                            self._start()
+                    self._watch(reader)
+                finally:
+                    self._stop()
         finally:
             signal.set_wakeup_fd(previous)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             os.close(reader)
             os.close(writer)
-            self.close()
-        if self.stop_signal == signal.SIGINT:
-            raise KeyboardInterrupt
 
     def close(self):
         """Give the fds back."""
@@ -144,19 +164,15 @@ class Keeper:
     def _note(self, number, frame):
         self.stop_signal = self.stop_signal or number
 
-    def _watch(self, wake_up, on_ready):
+    def _watch(self, wake_up):
         while self.stop_signal is None:
-            if on_ready is not None and not self.due_s and all(
-                    worker.is_ready for worker in self.workers.values()):
-                on_ready()
-                on_ready = None
             now_s = time.monotonic()
             timeout_s = min(self.due_s) - now_s if self.due_s else None
             for key, _ in self.selector.select(timeout_s):
                 if key.fd == wake_up:
                     os.read(wake_up, 4096)
                 elif os.read(key.fd, 1):
-                    self.workers[key.fd].is_ready = True
+                    self._tell_ready()
                 else:
                     self._bury(self.workers[key.fd])
             now_s = time.monotonic()
@@ -165,11 +181,21 @@ class Keeper:
                 if self.stop_signal is None:
                     self._start()
 
+    def _tell_ready(self):
+        """A worker listens: nobody who connects is refused from now on."""
+        if self.on_ready is not None:
+            on_ready, self.on_ready = self.on_ready, None
+            on_ready([one.getsockname() for one in self.reserved + self.shared])
+
     def _start(self):
         reader, writer = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
+        _flush_output()
+        # A child forgets what is signalled to it before fork() returns: it is to come later.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+        try:
+            pid = os.fork()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if pid == 0:
             status = 1
             try:
@@ -180,27 +206,28 @@ class Keeper:
             except BaseException:
                 logger.exception("worker %d failed", os.getpid())
             finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
+                _flush_output()
                 os._exit(status)
         os.close(writer)
         self.workers[reader] = Worker(pid, reader)
         self.selector.register(reader, selectors.EVENT_READ)
 
-    def _work(self, writer):
+    def _work(self, pipe):
         """In the worker: serve until SIGTERM, or until the parent is gone."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent heeds it for all
         with self.make_server(**self.where()) as server:
             signal.signal(signal.SIGTERM,
                           lambda number, frame: server.shutdown(self.grace_s))
+            if self.stop_signal is not None:  # it came before we heeded it
+                server.shutdown(self.grace_s)
             for worker in self.workers.values():  # its brothers' pipes
                 os.close(worker.pipe)
             for sock in self.reserved + self.shared:
                 sock.close()
             threading.Thread(target=self._end_with_parent, args=(server,),
                              daemon=True).start()
-            os.write(writer, b"r")  # it listens
+            os.write(pipe, b"\0")  # it listens
             server.serve_forever()
 
     def _end_with_parent(self, server):
@@ -232,8 +259,10 @@ class Keeper:
             left_s = deadline_s - time.monotonic()
             ready = self.selector.select(max(left_s, 0))
             for key, _ in ready:
-                if os.read(key.fd, 1) == b"" and key.fd in self.workers:
-                    worker = self.workers[key.fd]
+                worker = self.workers.get(key.fd)
+                if worker is None:
+                    os.read(key.fd, 4096)
+                elif not os.read(key.fd, 1):
                     self._forget(worker)
                     os.waitpid(worker.pid, 0)
             if left_s <= 0:

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import TIMEOUT_S, requires_program
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
-NEED_FASTSOCK = {"dns_responder.py", "redis_client.py", "round_trips.py"}
+NEED_FASTSOCK = {"dns_responder.py", "redis_client.py", "resp_server.py", "round_trips.py"}
 
 
 def run(name, *arguments, folder):

@@ -25,7 +25,10 @@ cdef class HandlerTransport(ServerTransport):
     cdef Service service
     cdef Inbox inbox
     cdef Py_ssize_t searched
+    cdef Py_ssize_t waiting         # its messages among those of the service's
     cdef bint is_draining           # to be closed when no message is on its way
+    cdef bint is_refused            # it sent what is no message: to be closed
+    cdef bint has_replies           # those that the service holds are its own
 
     cdef int take_messages(self, Inbox *inbox) except -1
     cdef object take_one(self, Inbox *inbox)
@@ -36,3 +39,4 @@ cdef class HandlerTransport(ServerTransport):
     cdef int send_out(self) except -1
     cdef int queue_out(self) except -1
     cdef int close_if_drained(self) except -1
+    cdef int give_up(self, str what) except -1

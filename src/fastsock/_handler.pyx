@@ -19,6 +19,7 @@ from fastsock._buffers cimport borrow_readable, fastsock_copy
 from fastsock._framing cimport MOST_HEADER, Frame
 from fastsock._inbox cimport append, free_inbox, front, length, settle, take
 from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
+from fastsock._readiness cimport READABLE
 
 from fastsock._exceptions import FramingError, LimitOverrunError
 
@@ -31,6 +32,7 @@ cdef object logger = logging.getLogger("fastsock.server")
 cdef enum:
     MOST_GATHERED = 65536       # replies above are sent before more are made
     LARGE = 16384               # a reply that is not worth to be copied
+    MOST_DRAINED = 16           # receives of what had arrived when the server is to end
 
 
 cdef class Service:
@@ -88,6 +90,7 @@ cdef class Service:
             return
         position = 0
         for connection, count in owners:
+            connection.waiting -= count
             if not connection.closing:
                 connection.is_dispatching = True
                 try:
@@ -95,9 +98,9 @@ cdef class Service:
                         connection.reply(answers[index])
                     connection.send_out()
                 except Exception:
-                    self.out_size = 0
-                    connection.callback_raised("the answer of a batch handler")
+                    connection.give_up("the answer of a batch handler")
                 finally:
+                    connection.send_out()  # before a KeyboardInterrupt; else nothing is left
                     connection.is_dispatching = False
                 connection.flush()
                 connection.close_if_drained()
@@ -131,24 +134,25 @@ cdef class HandlerTransport(ServerTransport):
 
     cdef int received(self, const char *data, Py_ssize_t size) except -1:
         cdef Inbox arrived
+        if self.is_refused:
+            return 0
         if length(&self.inbox) == 0:
             # The usual case: whole messages, which need not be copied anywhere first.
             arrived.memory = <char *>data
             arrived.start = 0
             arrived.end = arrived.capacity = size
             arrived.taken = self.inbox.taken
-            self.take_messages(&arrived)
-            self.inbox.taken = arrived.taken
-            if length(&arrived) and not self.closing:
-                append(&self.inbox, front(&arrived), length(&arrived))
+            try:
+                self.take_messages(&arrived)
+            finally:
+                self.inbox.taken = arrived.taken
+                if length(&arrived) and not self.closing:
+                    append(&self.inbox, front(&arrived), length(&arrived))
         else:
             append(&self.inbox, data, size)
             self.take_messages(&self.inbox)
             settle(&self.inbox)
-        self.send_out()
-        if not self.service.is_batch:
-            self.close_if_drained()
-        return 0
+        return self.close_if_drained()
 
     cdef int take_messages(self, Inbox *inbox) except -1:
         """Answer the whole messages at the front."""
@@ -164,6 +168,7 @@ cdef class HandlerTransport(ServerTransport):
                 PyList_Append(service.messages, message)
             if len(service.messages) > before:
                 service.owners.append((self, len(service.messages) - before))
+                self.waiting += len(service.messages) - before
             return 0
         previous = fastsock_set_current(<void *>self)
         try:
@@ -176,6 +181,7 @@ cdef class HandlerTransport(ServerTransport):
                     self.send_out()
         finally:
             fastsock_set_current(previous)
+            self.send_out()  # also what was answered before a KeyboardInterrupt
         return 0
 
     cdef object take_one(self, Inbox *inbox):
@@ -195,8 +201,7 @@ cdef class HandlerTransport(ServerTransport):
         except (FramingError, LimitOverrunError) as error:
             logger.info("%r sent what is no message: %s", self, error)
             take(inbox, length(inbox))
-            self.send_out()
-            self.close_gently()
+            self.is_refused = True
             return None
         message = PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size)
         take(inbox, frame.total)
@@ -207,9 +212,18 @@ cdef class HandlerTransport(ServerTransport):
         try:
             self.reply(self.service.handler(message))
         except Exception:
-            self.service.out_size = 0
-            self.callback_raised("the handler")
+            self.give_up("the handler")
         return 0
+
+    cdef int give_up(self, str what) except -1:
+        """End the connection for the exception that is being handled: the answers before
+        that are sent, whether or not their messages came together with this one."""
+        try:
+            self.send_out()
+            self.flush()
+        except Exception:
+            pass  # it ends for the first reason
+        return self.callback_raised(what)
 
     cdef int reply(self, object answer) except -1:
         """Write a handler's answer: nothing, a message, or several."""
@@ -247,7 +261,7 @@ cdef class HandlerTransport(ServerTransport):
         else:
             service.make_room(size if size < LARGE else 0)
         if size >= LARGE:
-            self.queue_out()
+            self.has_replies = service.out_size > 0
             self.say(payload)
             service.make_room(MOST_HEADER)
         else:
@@ -255,14 +269,21 @@ cdef class HandlerTransport(ServerTransport):
             service.out_size += size
         if framing is not None:
             service.out_size += framing.write_trailer(service.out + service.out_size)
+        self.has_replies = service.out_size > 0
         return 0
+
+    cdef int say(self, object data) except -1:
+        """Behind the replies that were written."""
+        self.queue_out()
+        return ServerTransport.say(self, data)
 
     cdef int send_out(self) except -1:
         """Send the replies that were written."""
         cdef Service service = self.service
         cdef Py_ssize_t size = service.out_size
-        if size == 0:
+        if not self.has_replies:
             return 0
+        self.has_replies = False
         service.out_size = 0
         if self.closing:
             return 0
@@ -271,9 +292,10 @@ cdef class HandlerTransport(ServerTransport):
         return self.send_memory(service.out, size)
 
     cdef int queue_out(self) except -1:
-        """Let the replies that were written wait for a large one behind them."""
+        """Let the replies that were written wait for what comes behind them."""
         cdef Py_ssize_t size = self.service.out_size
-        if size:
+        if self.has_replies:
+            self.has_replies = False
             self.service.out_size = 0
             self.say(PyBytes_FromStringAndSize(self.service.out, size))
         return 0
@@ -282,9 +304,23 @@ cdef class HandlerTransport(ServerTransport):
         if length(&self.inbox):
             logger.info("%r was ended by its peer inside a message, of which %d bytes had "
                         "arrived", self, length(&self.inbox))
-        if not self.is_held:
-            self.close_gently()
-        return 0
+        if self.waiting:
+            self.service.answer_batch()  # TLS: message and end came together
+        return self.close_if_drained()
+
+    def write(self, data, /):
+        """Send bytes behind the answers that were returned; see Server."""
+        self.queue_out()
+        ServerTransport.write(self, data)
+
+    def write_eof(self):
+        """Tell the peer that no more comes, when the answers were sent."""
+        self.queue_out()
+        ServerTransport.write_eof(self)
+
+    cdef int close_gently(self) except -1:
+        self.queue_out()
+        return ServerTransport.close_gently(self)
 
     cdef int lost(self, object reason) except -1:
         free_inbox(&self.inbox)
@@ -292,21 +328,23 @@ cdef class HandlerTransport(ServerTransport):
 
     cdef int writing_paused(self, bint is_paused) except -1:
         """The peer does not read its answers: its messages wait until it does."""
-        self.is_held = is_paused
-        self.set_interest()
         if not is_paused:
+            # Held until then: the peer's end is not to be seen before its messages.
             self.loop.soon.append((self.resume, ()))
-        return 0
+            return 0
+        self.is_held = True
+        return self.set_interest()
 
     def resume(self):
         """Internal: go on with the messages that waited."""
-        if self.is_held or self.closing:
+        if not self.is_held or self.is_write_paused or self.closing:
             return
+        self.is_held = False
+        self.set_interest()
         self.is_dispatching = True
         try:
             self.take_messages(&self.inbox)
             settle(&self.inbox)
-            self.send_out()
         except Exception:
             self.callback_raised("going on with messages that had waited")
         finally:
@@ -314,17 +352,29 @@ cdef class HandlerTransport(ServerTransport):
         if self.service.is_batch:
             self.service.answer_batch()
         self.flush()
-        if self.has_peer_ended and not self.is_held:
-            self.close_gently()
         self.close_if_drained()
 
     cdef int drain(self) except -1:
-        """Close between two messages."""
+        """Close between two messages, behind those that have arrived."""
+        cdef int64_t before = -1
+        cdef int count
+        for count in range(MOST_DRAINED):
+            if (not self.interest & READABLE
+                    or before == self.inbox.taken + length(&self.inbox)):
+                break
+            before = self.inbox.taken + length(&self.inbox)
+            self.ready(READABLE)
+        if self.waiting:
+            self.service.answer_batch()
         self.is_draining = True
         return self.close_if_drained()
 
     cdef int close_if_drained(self) except -1:
-        if self.is_draining and length(&self.inbox) == 0 and not self.is_held:
+        """Close it if that is wanted, and no message is on its way."""
+        if self.waiting or self.closing:
+            return 0
+        if self.is_refused or not self.is_held and (
+                self.has_peer_ended or self.is_draining and length(&self.inbox) == 0):
             self.close_gently()
         return 0
 

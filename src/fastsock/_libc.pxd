@@ -147,6 +147,7 @@ cdef extern from "<poll.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    ssize_t write(int fd, const void *data, size_t size)
 
 cdef extern from "<stddef.h>" nogil:
     size_t SUN_PATH_OFFSET "offsetof(struct sockaddr_un, sun_path)"

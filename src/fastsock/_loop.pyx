@@ -92,6 +92,10 @@ cdef class TimerHandle:
 cdef class WakeUp(Watched):
     """The reading end of the pipe by which other threads and signals wake the loop."""
 
+    def __dealloc__(self):
+        if self.fd > 0:  # the loop was never closed
+            libc.close(self.fd)
+
     cdef int ready(self, int events) except -1:
         try:
             os.read(self.fd, 4096)
@@ -261,10 +265,8 @@ cdef class Loop:
         if self.is_woken or self.wake_writer < 0:
             return 0
         self.is_woken = True
-        try:
-            os.write(self.wake_writer, b"\0")
-        except BlockingIOError:
-            pass  # full: it is awake
+        # With the GIL held: the loop's thread may be about to close() it.
+        libc.write(self.wake_writer, b"\0", 1)  # failing, it is full: the loop is awake
         return 0
 
     cdef int run_soon(self) except -1:
@@ -309,6 +311,7 @@ cdef class Loop:
         self.thread = threading.get_ident()
         previous = take_wake_up_fd(self.wake_writer)
         try:
+            PyErr_CheckSignals()  # one that came before was not written to the pipe
             self.now_ns = monotonic_ns()
             while True:
                 self.run_soon()
