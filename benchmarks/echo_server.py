@@ -66,10 +66,13 @@ while True:
             except BlockingIOError:
                 continue
         connection = connections[fd]
-        data = connection.recv(65536)
-        if data:
-            connection.send(data)
-        else:
+        try:
+            data = connection.recv(65536)
+            if data:
+                connection.send(data)
+        except OSError:
+            data = b""
+        if not data:
             epoll.unregister(fd)
             connections.pop(fd).close()
 """
