@@ -45,6 +45,8 @@ def listening_sockets(address, *, sock=None, backlog, reuse_port=False):
             raise ValueError("there is nothing to listen on: give an address such as "
                              "('127.0.0.1', 8000) or a path, or sock=, or have systemd pass "
                              "sockets (LISTEN_FDS)")
+    if sock == [] or address == []:
+        raise ValueError("there is nothing to listen on: the list is empty")
     if sock is not None:
         return [_taken(one, backlog) for one in (sock if isinstance(sock, list) else [sock])]
     sockets = []
@@ -116,6 +118,8 @@ def _opened(address, backlog, reuse_port):
         raise TypeError("an address is (host, port) or a path, not "
                         f"{address!r} ({type(address).__name__})")
     host, port = address[:2]
+    if isinstance(port, int) and not 0 <= port <= 65535:  # getaddrinfo(3) takes it modulo 65,536
+        raise OverflowError(f"the port must be 0 to 65535, not {port}")
     found = stdlib_socket.getaddrinfo(
         host or None, port, type=stdlib_socket.SOCK_STREAM, flags=stdlib_socket.AI_PASSIVE)
     sockets = []

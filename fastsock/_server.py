@@ -51,6 +51,7 @@ class BaseServer:
         self._shutting_down = False
         self._ended = threading.Event()
         self._ended.set()
+        self._thread = None  # that runs serve_forever()
 
     # Life.
 
@@ -67,12 +68,16 @@ class BaseServer:
         """
         if self._is_closed:
             raise RuntimeError("this server is closed")
+        if not self._ended.is_set():  # it is not this call that ends then
+            raise RuntimeError("this server runs already")
         self._ended.clear()
+        self._thread = threading.get_ident()
         try:
             self._loop.run()
+            self._end()
         finally:
+            self._thread = None
             self._ended.set()
-        self.close()
 
     def shutdown(self, grace=0.0):
         """End serve_forever(), from any thread or signal handler; returns at once.
@@ -86,7 +91,10 @@ class BaseServer:
         grace : float
             Seconds.
         """
-        self._grace_s = float(grace)
+        grace = float(grace)
+        if grace != grace:
+            raise ValueError("grace must be a number of seconds, not NaN")
+        self._grace_s = grace
         self._loop.call_soon_threadsafe(self._begin_shutdown)
 
     def close(self):
@@ -94,12 +102,15 @@ class BaseServer:
 
         Waits for serve_forever() if that runs in another thread.
         """
-        if self._is_closed:
-            return
-        if self._loop.is_running:
+        if not self._ended.is_set():
             self.shutdown()
-            if not self._loop.runs_here():
-                self._ended.wait()
+            if self._thread == threading.get_ident():
+                return
+            self._ended.wait()
+        self._end()  # nothing is left to do, unless an exception ended serve_forever()
+
+    def _end(self):
+        if self._is_closed:
             return
         self._is_closed = True
         self._stop_listening()
@@ -114,6 +125,8 @@ class BaseServer:
 
     def _begin_shutdown(self):
         if self._shutting_down:
+            if self._grace_s <= 0:
+                self._loop.stop()  # whoever gave time before wants no more of it
             return
         self._shutting_down = True
         if self._grace_s > 0:

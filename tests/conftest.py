@@ -19,7 +19,8 @@ import pytest
 
 import fastsock
 
-pytest_plugins = ["tests.servers", "tests.streams", "tests.polling"]  # their fixtures
+# Their fixtures.
+pytest_plugins = ["tests.servers", "tests.streams", "tests.polling", "tests.protocol_servers"]
 
 IMPLEMENTATIONS = {"stdlib": stdlib_socket, "fastsock": fastsock}
 

@@ -60,14 +60,16 @@ cdef class Listener(Watched):
             self.watch(READABLE)
 
     cdef int ready(self, int events) except -1:
-        return self.accept_waiting()
+        self.accept_waiting()
+        return 0
 
     def accept_rest(self):
         """Accept what waits, before the socket is closed: nobody who was let in is lost."""
-        if not self.is_paused and self.fd >= 0:
-            self.accept_waiting()
+        while not self.is_paused and self.fd >= 0 and self.accept_waiting():
+            pass
 
     cdef int accept_waiting(self) except -1:
+        """Accept some: 1 if there may be more."""
         cdef SocketAddress peer
         cdef Connection connection
         cdef int accepted
@@ -91,7 +93,7 @@ cdef class Listener(Watched):
                 libc.close(accepted)
                 raise
             connection.begin(accepted, self.hub, self.family, &peer)
-        return 0
+        return 1
 
     cdef int pause(self) except -1:
         self.is_paused = True

@@ -84,7 +84,7 @@ cdef class TimerHandle:
 
     def when(self):
         """When it is to be called, in seconds of time.monotonic()."""
-        return self.deadline_ns / NS_PER_S
+        return self.deadline_ns / <double>NS_PER_S
 
 
 
@@ -133,6 +133,8 @@ cdef class Loop:
         free(self.scratch)
         if self.wake_writer >= 0:
             libc.close(self.wake_writer)
+        if self.wake_reader >= 0:
+            libc.close(self.wake_reader)
 
     def close(self):
         """Give the loop's own fds back; whoever is watched must be gone."""
@@ -316,6 +318,7 @@ cdef class Loop:
             while True:
                 self.run_soon()
                 if self.is_stopped:
+                    self.is_stopped = False
                     break
                 count = self.readiness.wait(self.time_to_wait())
                 self.now_ns = monotonic_ns()
@@ -329,7 +332,6 @@ cdef class Loop:
                 PyErr_CheckSignals()
         finally:
             self.is_running = False
-            self.is_stopped = False
             if previous is not None:
                 signal.set_wakeup_fd(previous)
 
@@ -380,6 +382,8 @@ cdef object take_wake_up_fd(int fd):
 cdef int call_back(object callback, object arguments) except -1:
     try:
         callback(*arguments)
-    except Exception:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # also asyncio.CancelledError
         logger.exception("a callback raised: %r", callback)
     return 0

@@ -4,13 +4,14 @@ Rules: a protocol is what has the methods; asyncio is not imported. The calls, t
 order and what their results mean are asyncio's.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
 from fastsock._buffers cimport borrow_writable
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
-from fastsock._python cimport BufferView, PyBuffer_Release
+from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
 
 
 cdef class ProtocolTransport(ServerTransport):
@@ -38,7 +39,9 @@ cdef class ProtocolTransport(ServerTransport):
         try:
             self.use(self.hub.make_protocol())
             self.protocol.connection_made(self)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also asyncio.CancelledError
             self.callback_raised("connection_made()")
         return 0
 
@@ -49,7 +52,9 @@ cdef class ProtocolTransport(ServerTransport):
             if self.data_received is None:
                 self.data_received = self.protocol.data_received
             self.data_received(PyBytes_FromStringAndSize(data, size))
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also asyncio.CancelledError
             self.callback_raised("data_received()")
         return 0
 
@@ -77,17 +82,44 @@ cdef class ProtocolTransport(ServerTransport):
             if size > 0:
                 self.loop.touch(self)
                 self.protocol.buffer_updated(size)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also asyncio.CancelledError
             self.callback_raised("get_buffer() or buffer_updated()")
         finally:
             self.is_dispatching = False
+            if self.pending_size or self.region is not None:
+                self.flush()
         if size > 0:
-            return self.flush() if self.pending_size or self.region is not None else 0
+            return 0
         if size == 0:
             return self.take_eof()
         if error not in (EAGAIN, EWOULDBLOCK, EINTR):
             return self.fail_by(error)
         return 0
+
+    def resume_reading(self):
+        """Read again."""
+        ServerTransport.resume_reading(self)
+        if self.unread is not None:
+            self.loop.soon.append((self.read_unread, ()))  # nothing is read before it
+
+    def read_unread(self):
+        """Internal: hand over what was decrypted when reading was paused."""
+        data = self.unread
+        if data is None or self.is_read_paused or self.closing:
+            return
+        self.unread = None
+        self.is_dispatching = True
+        try:
+            self.received(PyBytes_AS_STRING(<PyObject *>data), PyBytes_GET_SIZE(data))
+        finally:
+            self.is_dispatching = False
+            self.flush()
+        if self.unread is None and not self.closing:
+            self.set_interest()
+            if self.tls is not None and self.tls.has_ended:
+                self.take_eof()
 
     cdef int fill_buffer(self, const char *data, Py_ssize_t size) except -1:
         """Give a BufferedProtocol what is there already."""
@@ -95,6 +127,9 @@ cdef class ProtocolTransport(ServerTransport):
         cdef Py_ssize_t count
         try:
             while size and not self.closing:
+                if self.is_read_paused:
+                    self.unread = PyBytes_FromStringAndSize(data, size)
+                    break
                 buffer = self.protocol.get_buffer(size)
                 borrow_writable(buffer, &view, "get_buffer() result")
                 try:
@@ -107,7 +142,9 @@ cdef class ProtocolTransport(ServerTransport):
                 self.protocol.buffer_updated(count)
                 data += count
                 size -= count
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also asyncio.CancelledError
             self.callback_raised("get_buffer() or buffer_updated()")
         return 0
 
@@ -115,7 +152,9 @@ cdef class ProtocolTransport(ServerTransport):
         keeps_open = False
         try:
             keeps_open = self.protocol.eof_received()
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also asyncio.CancelledError
             return self.callback_raised("eof_received()")
         if not keeps_open:
             self.close_gently()
@@ -128,7 +167,9 @@ cdef class ProtocolTransport(ServerTransport):
             return 0  # it was never made
         try:
             protocol.connection_lost(reason)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also asyncio.CancelledError
             self.callback_raised("connection_lost()")
         return 0
 
@@ -138,7 +179,9 @@ cdef class ProtocolTransport(ServerTransport):
                 self.protocol.pause_writing()
             else:
                 self.protocol.resume_writing()
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also asyncio.CancelledError
             self.callback_raised("pause_writing() or resume_writing()")
         return 0
 

@@ -181,6 +181,8 @@ cdef class Sender(Connection):
             self.set_interest()
         elif self.interest & WRITABLE or self.closing or self.is_eof_wanted:
             if not self.is_ending:
+                if self.closing:
+                    self.adjust()  # to go on writing comes before the end, as in asyncio
                 self.nothing_pending()
         if self.is_write_paused or self.pending_size > self.high_water:
             return self.adjust()

@@ -34,7 +34,7 @@ cdef class TlsFilter:
         return True
 
     cdef list feed(self, const char *data, Py_ssize_t size):
-        """Take what arrived: what it says, in pieces. Raises ssl.SSLError."""
+        """Take what arrived: what it says, in one piece or none. Raises ssl.SSLError."""
         cdef list pieces = []
         self.incoming.write(PyBytes_FromStringAndSize(data, size))
         if not self.is_established and not self.shake_hands():
@@ -50,7 +50,8 @@ cdef class TlsFilter:
                 pieces.append(piece)
             else:
                 self.has_ended = True
-        return pieces
+        # One piece: whoever pauses reading when called with it is not called again.
+        return [b"".join(pieces)] if len(pieces) > 1 else pieces
 
     cdef int encrypt(self, object data) except -1:
         """Take what is to be said."""

@@ -11,6 +11,7 @@ cdef enum:
 cdef class Transport(Sender):
     cdef TlsFilter tls                  # or None
     cdef TimerHandle handshake_timer    # or None
+    cdef bytes unread                   # decrypted, when reading was paused; or None
     cdef object sock                    # made for get_extra_info("socket")
     cdef object reason                  # the exception that ended it
     cdef int family

@@ -82,7 +82,8 @@ cdef class Transport(Sender):
             self.opened()
         finally:
             self.is_dispatching = False
-        return self.flush()
+            self.flush()  # also where KeyboardInterrupt leaves the loop
+        return 0
 
     def end_handshake(self):
         """Internal: the time for the TLS handshake is over."""
@@ -95,7 +96,8 @@ cdef class Transport(Sender):
         cdef int wanted = 0
         if self.is_ending:
             return 0
-        if not (self.is_read_paused or self.is_held or self.has_peer_ended or self.closing):
+        if not (self.is_read_paused or self.unread is not None or self.is_held
+                or self.has_peer_ended or self.closing):
             wanted = READABLE
         if self.pending_size or self.region is not None:
             wanted |= WRITABLE
@@ -154,8 +156,8 @@ cdef class Transport(Sender):
                 self.take_in_tls(data, size)
         finally:
             self.is_dispatching = False
-        if self.pending_size or self.region is not None:
-            return self.flush()
+            if self.pending_size or self.region is not None:
+                self.flush()  # also where KeyboardInterrupt leaves the loop
         return 0
 
     cdef int take_in_tls(self, const char *data, Py_ssize_t size) except -1:
@@ -175,7 +177,7 @@ cdef class Transport(Sender):
             if self.closing:
                 break
             self.received(PyBytes_AS_STRING(<PyObject *>piece), PyBytes_GET_SIZE(piece))
-        if self.tls.has_ended and not self.closing:
+        if self.tls.has_ended and self.unread is None and not self.closing:
             self.take_eof()
         return 0
 
@@ -192,6 +194,7 @@ cdef class Transport(Sender):
             self.peer_ended()
         finally:
             self.is_dispatching = False
+            self.flush()
         if self.tls is not None and not self.closing:
             self.close_gently()  # TLS has no half-closed connections here
         return self.flush()
@@ -242,6 +245,8 @@ cdef class Transport(Sender):
         """Log the exception that is being handled, and end the connection with it."""
         error = sys.exc_info()[1]
         logger.error("%s of %r raised: the connection is closed", what, self, exc_info=error)
+        if self.is_dispatching and self.pending_size:
+            self.flush()  # what was written before, as far as the kernel takes it
         return self.fail(error)
 
     cdef int end_now(self) except -1:
@@ -282,6 +287,8 @@ cdef class Transport(Sender):
         if self.has_ended:
             return
         self.has_ended = True
+        if self.handshake_timer is not None:
+            self.handshake_timer.cancel()  # it would keep this object until it is due
         try:
             if self.is_open:
                 self.lost(self.reason)

@@ -59,10 +59,13 @@ cdef class ServerTransport(Transport):
     def writelines(self, pieces, /):
         """Send several buffers, in one system call where that is possible."""
         cdef bint was_dispatching = self.is_dispatching
+        # All or nothing: what is no buffer is refused before anything is sent.
+        pieces = [piece if type(piece) is bytes else memoryview(piece).tobytes()
+                  for piece in pieces]
         self.is_dispatching = True
         try:
             for piece in pieces:
-                self.write(piece if isinstance(piece, bytes) else bytes(piece))
+                self.write(piece)
         finally:
             self.is_dispatching = was_dispatching
         if not was_dispatching:
@@ -137,7 +140,9 @@ cdef class ServerTransport(Transport):
         self.close_gently()
 
     def abort(self):
-        """End the connection now; what waits is not sent."""
+        """End the connection now; what the kernel does not take at once is not sent."""
+        if self.is_dispatching and self.pending_size:
+            self.flush()  # what this callback wrote before
         self.fail(None)
 
     def is_closing(self):
