@@ -70,14 +70,15 @@ class BaseServer:
             raise RuntimeError("this server is closed")
         if not self._ended.is_set():  # it is not this call that ends then
             raise RuntimeError("this server runs already")
-        self._ended.clear()
+        # In this order: close() in a signal handler must never wait for its own thread.
         self._thread = threading.get_ident()
+        self._ended.clear()
         try:
             self._loop.run()
             self._end()
         finally:
-            self._thread = None
             self._ended.set()
+            self._thread = None
 
     def shutdown(self, grace=0.0):
         """End serve_forever(), from any thread or signal handler; returns at once.

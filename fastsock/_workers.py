@@ -131,7 +131,9 @@ class Keeper:
 
     def keep(self, count, on_ready):
         """Have `count` workers until a signal ends that."""
-        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
         handlers = {number: signal.signal(number, self._note)
                     for number in (signal.SIGTERM, signal.SIGINT)}
         previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)

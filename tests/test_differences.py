@@ -1,7 +1,9 @@
 """Lines of docs/differences.md that no other test file is about: what differs, on purpose."""
 
+import copy
 import fcntl
 import os
+import pickle
 import sys
 
 import pytest
@@ -40,6 +42,15 @@ def test_large_options(socket, pair):
     a, _ = pair
     assert a.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 5000)[:4] == a.getsockopt(
         socket.SOL_SOCKET, socket.SO_RCVBUF, 4)
+
+
+@pytest.mark.parametrize("name", ["SelectSelector", "PollSelector", "EpollSelector"])
+def test_selectors_are_not_copied_or_pickled(name):
+    with getattr(fastsock.selectors, name)() as selector:
+        with pytest.raises(TypeError):
+            pickle.dumps(selector)
+        with pytest.raises(TypeError):
+            copy.copy(selector)
 
 
 def test_the_import_opens_sockets_to_prove_what_it_reads(python):

@@ -292,7 +292,8 @@ def test_both_an_address_and_a_socket(listener):
         fastsock.Server(Echo, LOCAL, sock=listener)
 
 
-@pytest.mark.parametrize("factory", [None, 5, "Echo", Echo()], ids=repr)
+@pytest.mark.parametrize("factory", [None, 5, "Echo", Echo()],
+                         ids=["None", "number", "text", "protocol"])
 def test_factories_that_are_refused(factory):
     text = f"protocol_factory must be callable, not '{type(factory).__name__}'"
     with pytest.raises(TypeError, match=text):

@@ -360,7 +360,7 @@ def test_buffers_that_change(serve, name):
 
 
 @pytest.mark.parametrize("buffer", [bytearray(), memoryview(b""), b"read-only", None, "text", 5],
-                         ids=repr)
+                         ids=["empty", "empty view", "bytes", "None", "text", "number"])
 def test_get_buffer_that_returns_none(serve, buffer):
     class Wrong(Buffering):
         def get_buffer(self, sizehint):

@@ -12,7 +12,7 @@ cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress
 from fastsock._hub cimport Connection
 from fastsock._libc cimport (
-    EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
+    EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
 )
 from fastsock._loop cimport Loop
 from fastsock._platform cimport fastsock_accept_nonblocking
@@ -85,6 +85,11 @@ cdef class Listener(Watched):
                     return 0
                 if libc.errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                     return self.short_of(libc.errno)
+                if libc.errno in (EBADF, EINVAL):
+                    logger.error("a listening socket of this server was shut down or closed "
+                                 "by somebody else: it accepts no more")
+                    self.watch(0)
+                    return 0
                 # The peer is gone again, or its network: accept(2) hands its errors on.
                 continue
             try:

@@ -126,15 +126,15 @@ cdef class Loop:
         self.soon = collections.deque()
         self.timers = []
         self.at_wake_up = []
-        self.wake_reader, self.wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.wake_reader, self.wake_writer = os.pipe()
+        os.set_blocking(self.wake_reader, False)
+        os.set_blocking(self.wake_writer, False)
         self.adopt(make_wake_up(self.wake_reader), READABLE)
 
     def __dealloc__(self):
         free(self.scratch)
         if self.wake_writer >= 0:
             libc.close(self.wake_writer)
-        if self.wake_reader >= 0:
-            libc.close(self.wake_reader)
 
     def close(self):
         """Give the loop's own fds back; whoever is watched must be gone."""

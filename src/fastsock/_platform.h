@@ -111,6 +111,13 @@ static inline int epoll_wait(int epfd, struct epoll_event *events, int count, in
 #  define FASTSOCK_DONTWAIT 0
 #endif
 
+/* No SIGPIPE. CPython ignores that signal; an embedding program may not. */
+#ifdef MSG_NOSIGNAL
+#  define FASTSOCK_NOSIGNAL MSG_NOSIGNAL
+#else
+#  define FASTSOCK_NOSIGNAL 0
+#endif
+
 /* Flags that change nothing about when a call returns. */
 #ifdef MSG_NOSIGNAL
 #  define FASTSOCK_SIMPLE_FLAGS (MSG_PEEK | MSG_TRUNC | MSG_NOSIGNAL)

@@ -7,6 +7,7 @@ cdef extern from "_platform.h" nogil:
     const bint FASTSOCK_ACCEPT_INHERITS_NONBLOCK
     const int FASTSOCK_DONTWAIT
     const int FASTSOCK_IOV_MAX
+    const int FASTSOCK_NOSIGNAL
     const int FASTSOCK_SIMPLE_FLAGS
     const int FASTSOCK_SO_BUSY_POLL
     const int FASTSOCK_TCP_ULP

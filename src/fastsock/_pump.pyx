@@ -12,8 +12,10 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
-from fastsock._libc cimport EAGAIN, EINTR, EINVAL, ENOMEM, EWOULDBLOCK, MSG_NOSIGNAL
-from fastsock._platform cimport FASTSOCK_HAS_SPLICE, fastsock_splice, fastsock_splice_pipe
+from fastsock._libc cimport EAGAIN, EINTR, EINVAL, ENOMEM, EWOULDBLOCK
+from fastsock._platform cimport (
+    FASTSOCK_HAS_SPLICE, FASTSOCK_NOSIGNAL, fastsock_splice, fastsock_splice_pipe,
+)
 
 cdef enum:
     SHUT_WR = 1
@@ -99,7 +101,7 @@ cdef bint copy(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     pump.full_reads = pump.full_reads + 1 if received == size else 0
     if pump.full_reads >= ENOUGH_FULL_READS and pump.may_splice:
         open_pipe(pump)
-    sent = judge(pump, libc.send(pump.target, room, received, MSG_NOSIGNAL))
+    sent = judge(pump, libc.send(pump.target, room, received, FASTSOCK_NOSIGNAL))
     if sent == NEVER:
         return False
     if sent > 0:
@@ -128,7 +130,7 @@ cdef bint keep_rest(Pump *pump, const char *data, Py_ssize_t size) noexcept nogi
 cdef bint write_rest(Pump *pump) noexcept nogil:
     cdef Py_ssize_t sent = judge(pump, libc.send(
         pump.target, pump.rest + pump.rest_start, pump.rest_end - pump.rest_start,
-        MSG_NOSIGNAL))
+        FASTSOCK_NOSIGNAL))
     if sent < 0:
         return False
     pump.moved += sent

@@ -14,8 +14,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 
 cimport fastsock._libc as libc
-from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, MSG_NOSIGNAL, iovec, msghdr
-from fastsock._platform cimport fastsock_sendfile
+from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, iovec, msghdr
+from fastsock._platform cimport FASTSOCK_NOSIGNAL, fastsock_sendfile
 from fastsock._python cimport PyBytes_AS_STRING
 from fastsock._readiness cimport READABLE, WRITABLE
 from fastsock._traits cimport MOST_SENT_UNDER_GIL
@@ -102,11 +102,11 @@ cdef class Sender(Connection):
         cdef int fd = self.fd
         while True:
             if size <= MOST_SENT_UNDER_GIL:
-                sent = libc.send(fd, data, size, MSG_NOSIGNAL)
+                sent = libc.send(fd, data, size, FASTSOCK_NOSIGNAL)
                 error = libc.errno
             else:
                 with nogil:
-                    sent = libc.send(fd, data, size, MSG_NOSIGNAL)
+                    sent = libc.send(fd, data, size, FASTSOCK_NOSIGNAL)
                     error = libc.errno
             if sent >= 0:
                 self.loop.touch(self)
@@ -141,11 +141,11 @@ cdef class Sender(Connection):
         message.msg_iovlen = count
         while True:
             if self.pending_size <= MOST_SENT_UNDER_GIL:
-                sent = libc.sendmsg(fd, &message, MSG_NOSIGNAL)
+                sent = libc.sendmsg(fd, &message, FASTSOCK_NOSIGNAL)
                 error = libc.errno
             else:
                 with nogil:
-                    sent = libc.sendmsg(fd, &message, MSG_NOSIGNAL)
+                    sent = libc.sendmsg(fd, &message, FASTSOCK_NOSIGNAL)
                     error = libc.errno
             if sent >= 0:
                 return sent

@@ -19,6 +19,7 @@ cdef class Transport(Sender):
     cdef unsigned char is_held          # not read because the peer does not read
     cdef unsigned char has_peer_ended
     cdef unsigned char has_ended
+    cdef unsigned char has_sock         # `sock` was made: it closes the fd where nobody else does
     cdef unsigned char peer_size        # 0: ask the kernel
     cdef unsigned char[PEER_ROOM] peer
 

@@ -41,7 +41,8 @@ cdef class Transport(Sender):
         raise TypeError("connections are made by a Server")
 
     def __dealloc__(self):
-        if self.fd > 0:  # 0 is what an object has that never began
+        # 0 is what an object has that never began.
+        if self.fd > 0 and not self.has_sock:
             libc.close(self.fd)
 
     def __repr__(self):

@@ -245,6 +245,7 @@ cdef class ServerTransport(Transport):
 
     cdef object socket_object(self):
         if self.sock is None and self.fd >= 0:
+            self.has_sock = True
             self.sock = new_socket(class_of_sockets(), self.fd, self.family, SOCK_STREAM, 0)
             self.sock.settimeout(0)
         return self.sock
