@@ -4,6 +4,7 @@ Job: each call is made on the stdlib's module and on fastsock's, and does the sa
 the class and the text of an exception. The fds are ready, so that no call waits.
 """
 
+import os
 import select as stdlib_select
 
 import pytest
@@ -175,6 +176,16 @@ def test_names_and_numbers_of_arguments(select_module, pipes):
     for call in calls:
         with pytest.raises(TypeError):
             call()
+
+
+@requires_epoll
+def test_arguments_that_are_refused_close_nothing(select_module):
+    # An object whose initialiser never ran must not take 0 for its fd.
+    before = os.fstat(0)
+    for call in (lambda: select_module.epoll(1, 0, 0), lambda: select_module.epoll(size=1)):
+        with pytest.raises(TypeError):
+            call()
+    assert os.path.samestat(os.fstat(0), before)
 
 
 @requires_epoll

@@ -287,6 +287,16 @@ def test_arguments_that_are_refused(options, error, text):
     gc.collect()  # nothing that was opened is left to the collector: it would warn
 
 
+def test_a_loop_whose_arguments_are_refused_closes_nothing():
+    from fastsock._loop import Loop
+    before = os.fstat(0)
+    with pytest.raises(TypeError):
+        Loop(1)
+    with pytest.raises(TypeError):
+        Loop(use_epoll=True)
+    assert os.path.samestat(os.fstat(0), before)
+
+
 def test_both_an_address_and_a_socket(listener):
     with pytest.raises(ValueError, match="not both"):
         fastsock.Server(Echo, LOCAL, sock=listener)

@@ -28,7 +28,8 @@ cdef struct Pair:
 
 
 cdef class epoll:
-    cdef int epfd
+    cdef int epfd                   # -1: closed
+    cdef bint is_made               # else epfd is no fd, but what memory begins with
     cdef uint8_t reluctance         # how often looks found nothing: 0 to 3
     cdef bint is_lent               # is `events` in use by a call?
     cdef int last_count

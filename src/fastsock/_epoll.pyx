@@ -50,6 +50,7 @@ cdef class epoll:
     def __cinit__(self, object sizehint=-1, object flags=0):
         cdef int hint, bits
         self.epfd = -1
+        self.is_made = True
         if flags is NO_FD:
             return
         hint = as_c_int(sizehint)
@@ -64,7 +65,8 @@ cdef class epoll:
 
     def __dealloc__(self):
         cdef int fd
-        if self.epfd >= 0:
+        # Where the arguments are refused, __cinit__ does not run, and epfd is 0.
+        if self.is_made and self.epfd >= 0:
             libc.close(self.epfd)
         free(self.events)
         for fd in range(self.pairs_size):

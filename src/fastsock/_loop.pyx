@@ -132,9 +132,10 @@ cdef class Loop:
         self.adopt(make_wake_up(self.wake_reader), READABLE)
 
     def __dealloc__(self):
-        free(self.scratch)
-        if self.wake_writer >= 0:
+        # Without __cinit__, whose arguments may be refused, it is 0 and no fd.
+        if self.scratch != NULL and self.wake_writer >= 0:
             libc.close(self.wake_writer)
+        free(self.scratch)
 
     def close(self):
         """Give the loop's own fds back; whoever is watched must be gone."""
