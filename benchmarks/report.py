@@ -1,8 +1,5 @@
 """Results as tables: in the terminal, and as Markdown."""
 
-import rich.table
-from rich.markup import escape
-
 from benchmarks.targets import judge
 
 
@@ -46,6 +43,8 @@ def tables(data, targets):
 
 def show(console, data, targets):
     """Print tables to a terminal."""
+    import rich.table  # not needed for Markdown
+    from rich.markup import escape
     for subject, rows in tables(data, targets):
         table = rich.table.Table(title=subject, title_justify="left")
         for index, header in enumerate(HEADERS):
