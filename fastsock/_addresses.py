@@ -112,6 +112,8 @@ def _taken(sock, backlog):
 
 
 def _opened(address, backlog, reuse_port):
+    if isinstance(address, os.PathLike):
+        address = os.fspath(address)
     if isinstance(address, (str, bytes)):
         return [_unix_listener(address, backlog)]
     if not isinstance(address, tuple) or not 2 <= len(address) <= 4:

@@ -1,10 +1,11 @@
 """Relay: a TCP proxy on the loop. What a connection does is in _relay_front."""
 
 import functools
+import os
 import socket as stdlib_socket
 
 from fastsock._relay_front import new_connection
-from fastsock._server import BaseServer, _check_positive
+from fastsock._server import BaseServer, _check_positive, check_options
 
 
 class Relay(BaseServer):
@@ -32,9 +33,7 @@ class Relay(BaseServer):
 
     def __init__(self, listen=None, connect=None, *, connect_timeout=10.0, **options):
         _check_positive(connect_timeout=connect_timeout)
-        for name in ("ssl_context", "make_connection", "make_protocol", "write_high_water"):
-            if name in options:
-                raise TypeError(f"Relay() got an unexpected keyword argument {name!r}")
+        check_options("Relay", options, "ssl_context", "write_high_water")
         self._moved = [0, 0]
         super().__init__(listen, make_connection=functools.partial(
             new_connection, _targets(connect), float(connect_timeout), self._moved), **options)
@@ -47,6 +46,8 @@ class Relay(BaseServer):
 
 def _targets(address):
     """[(family, address)] of where to connect to."""
+    if isinstance(address, os.PathLike):
+        address = os.fspath(address)
     if isinstance(address, (str, bytes)):
         return [(stdlib_socket.AF_UNIX, address)]
     if not isinstance(address, tuple) or not 2 <= len(address) <= 4:

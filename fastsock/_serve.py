@@ -9,7 +9,7 @@ import signal
 import threading
 
 from fastsock._handler import Service, current_connection
-from fastsock._server import BaseServer
+from fastsock._server import BaseServer, check_options
 
 __all__ = ["HandlerServer", "current_connection", "serve"]
 
@@ -26,6 +26,7 @@ class HandlerServer(BaseServer):
     """
 
     def __init__(self, handler, address=None, *, framing=None, batch=False, **options):
+        check_options("serve", options)
         if framing is not None:
             from fastsock._framing import Framing
             if not isinstance(framing, Framing):

@@ -230,11 +230,16 @@ class Server(BaseServer):
         if not callable(protocol_factory):
             raise TypeError("protocol_factory must be callable, not "
                             f"{type(protocol_factory).__name__!r}")
-        for name in ("make_connection", "make_protocol"):
-            if name in options:
-                raise TypeError(f"Server() got an unexpected keyword argument {name!r}")
+        check_options("Server", options)
         super().__init__(address, make_connection=new_connection,
                          make_protocol=protocol_factory, **options)
+
+
+def check_options(who, options, *refused):
+    """Raise TypeError for an option that BaseServer has and `who` has not."""
+    for name in ("make_connection", "make_protocol", *refused):
+        if name in options:
+            raise TypeError(f"{who}() got an unexpected keyword argument {name!r}")
 
 
 def _check_positive(**values):

@@ -60,7 +60,7 @@ def _places(address, sock, backlog):
     reserved, shared = [], []
     try:
         for one in address if isinstance(address, list) else [address]:
-            if isinstance(one, (str, bytes)):
+            if isinstance(one, (str, bytes, os.PathLike)):
                 shared += listening_sockets(one, backlog=backlog)
                 continue
             for listener in listening_sockets(one, backlog=1, reuse_port=True):

@@ -161,8 +161,9 @@ def test_the_next_address_is_tried(target, monkeypatch):
 
 def test_unix_sockets_on_both_sides(tmp_path):
     made = Target(stdlib_socket.AF_UNIX, str(tmp_path / "behind"))
+    # A path as text, as bytes would be, or as what pathlib has.
     with made.listener, serving(
-            fastsock.Relay(str(tmp_path / "front"), str(tmp_path / "behind"))) as relay:
+            fastsock.Relay(tmp_path / "front", tmp_path / "behind")) as relay:
         with stdlib_socket.socket(stdlib_socket.AF_UNIX) as client:
             client.settimeout(TIMEOUT_S)
             client.connect(relay.addresses[0])
@@ -195,6 +196,7 @@ def test_max_connections(target):
     ((("127.0.0.1", 0), 8000), {}, TypeError, "8000"),
     ((("127.0.0.1", 0), ("127.0.0.1", 1)), {"connect_timeout": 0}, ValueError, "not 0"),
     ((("127.0.0.1", 0), ("127.0.0.1", 1)), {"ssl_context": None}, TypeError, "ssl_context"),
+    ((("127.0.0.1", 0), ("127.0.0.1", 1)), {"make_protocol": None}, TypeError, "make_protocol"),
     ((("127.0.0.1", 0), ("127.0.0.1", 1)), {"max_connections": -3}, ValueError, "-3"),
 ])
 def test_bad_arguments(arguments, options, error, text):

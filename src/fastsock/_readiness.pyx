@@ -9,7 +9,7 @@ late, so then the next sleeps are put off by a few looks.
 """
 
 from libc.limits cimport INT_MAX
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, malloc, realloc
 
 from fastsock._deadline cimport NS_PER_MS, monotonic_ns
 from fastsock._epoll cimport (
@@ -98,7 +98,16 @@ cdef class Readiness:
         cdef Py_ssize_t found = self.by_poll.wait_for(timeout_ns, timeout_ms)
         cdef Py_ssize_t place = 0
         cdef int count = 0
-        while count < found and count < MOST_EVENTS:
+        cdef epoll_event *events
+        if found > self.room:
+            # All of them, since poll(2) names them in the same order each time.
+            events = <epoll_event *>realloc(self.events, found * sizeof(epoll_event))
+            if events == NULL:
+                self.by_poll.is_polling = False
+                raise MemoryError()
+            self.events = events
+            self.room = <int>found
+        while count < found:
             if self.by_poll.watched[place].revents:
                 self.events[count].data.fd = self.by_poll.watched[place].fd
                 self.events[count].events = <unsigned short>self.by_poll.watched[place].revents
