@@ -34,9 +34,7 @@ def share_kept(code):
 def rows():
     if native("echo") is None:
         return
-    print(f"  asyncio keeps {100 * share_kept(ON_ASYNCIO + 'asyncio.run(main())'):.1f} % "
-          "of its rate beside a computing thread", flush=True)
-    kept = share_kept(SERVER)
-    print(f"  Server keeps {100 * kept:.1f} %", flush=True)
+    yield Figure("asyncio beside a computing thread: share of its rate that is lost",
+                 1 - share_kept(ON_ASYNCIO + "asyncio.run(main())"))
     yield Figure("Server beside a computing thread: share of its rate that is lost",
-                1 - kept)
+                 1 - share_kept(SERVER))

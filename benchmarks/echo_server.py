@@ -40,13 +40,42 @@ server.serve_forever()
     "serve": python("import fastsock; fastsock.serve(lambda message: message, "
                     f"('127.0.0.1', 0), {SAY_PORT})"),
     "C": None,
-    "uvloop": None,
 }
 LINES = {"batch": python("import fastsock; fastsock.serve(lambda messages: messages, "
                          "('127.0.0.1', 0), framing=fastsock.framing.Lines(), batch=True, "
                          f"{SAY_PORT})")}
-if importlib.util.find_spec("uvloop"):
-    SERVERS["uvloop"] = python(ON_ASYNCIO + "import uvloop; uvloop.run(main())")
+ON_TRIO = """
+import trio
+async def echo(stream):
+    async with stream:
+        async for data in stream:
+            await stream.send_all(data)
+async def main():
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    print(listeners[0].socket.getsockname()[1], flush=True)
+    await trio.serve_listeners(echo, listeners)
+trio.run(main)
+"""
+ON_GEVENT = """
+from gevent.server import StreamServer
+def echo(connection, address):
+    while data := connection.recv(65536):
+        connection.sendall(data)
+server = StreamServer(("127.0.0.1", 0), echo)
+server.start()
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+ON_RLOOP = ON_ASYNCIO + """
+import rloop
+with asyncio.Runner(loop_factory=rloop.new_event_loop) as runner:
+    runner.run(main())
+"""
+#: Other libraries, where they are installed.
+for name, code in (("uvloop", ON_ASYNCIO + "import uvloop; uvloop.run(main())"),
+                   ("rloop", ON_RLOOP), ("trio", ON_TRIO), ("gevent", ON_GEVENT)):
+    if importlib.util.find_spec(name):
+        SERVERS[name] = python(code)
 SELECT_LOOP = """
 import select, socket
 listener = socket.create_server(("127.0.0.1", 0))
@@ -89,8 +118,8 @@ def rows():
         user = {name: 1e6 * cpu.user_s / count for name, (cpu, count) in found.items()}
         total = {name: 1e6 * cpu.total_s / count for name, (cpu, count) in found.items()}
         for name in found:
-            print(f"  {size:6} B  {name:20} user {user[name]:6.3f}  "
-                  f"total {total[name]:6.3f} us a message", flush=True)
+            yield Figure(f"{size} B: {name}, user a message", user[name], "us")
+            yield Figure(f"{size} B: {name}, user + system a message", total[name], "us")
         yield Figure(f"{size} B: Server, user + system of C's", total["Server"] / total["C"])
         yield Figure(f"{size} B: asyncio on fastsock, of asyncio's CPU",
                     total["asyncio, installed"] / total["asyncio"])

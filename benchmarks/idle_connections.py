@@ -75,11 +75,12 @@ def rows():
         return
     count = most_connections()
     others = {"asyncio": python(RAISE_LIMIT + ON_ASYNCIO + "asyncio.run(main())")}
-    if SERVERS["uvloop"]:
+    if "uvloop" in SERVERS:
         others["uvloop"] = python(RAISE_LIMIT + ON_ASYNCIO
                                   + "import uvloop; uvloop.run(main())")
     for name, command in others.items():
-        print(f"  {name}: {memory_each(command, count):,.0f} bytes a connection", flush=True)
+        yield Figure(f"{name}: memory a connection, {count:,} idle",
+                     memory_each(command, count), "bytes")
     yield Figure(f"Server: memory a connection, {count:,} idle", memory_each(SERVER, count),
                 "bytes")
     yield Figure(f"Server: CPU a message, 50 active among {count:,} idle, of without",

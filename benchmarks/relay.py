@@ -97,13 +97,14 @@ def rows():
     cpu = {name: statistics.median(one[1] for one in runs)
            - (0 if name.startswith("C") else start_s) for name, runs in found.items()}
     for name in BULK:
-        print(f"  {name:20} {BYTES / seconds[name] / 1e9:6.2f} GB/s  "
-              f"CPU {cpu[name] / BYTES * 1e9 * (1 << 20) / 1e3:6.1f} us a MiB", flush=True)
-    yield Figure("relay(): time of C's splice relay", seconds["relay()"] / seconds["C, splice"])
+        yield Figure(f"{name}: rate", BYTES / seconds[name] / 1e9, "GB/s")
+        yield Figure(f"{name}: CPU a MiB", 1e6 * cpu[name] / BYTES * (1 << 20), "us")
+    yield Figure("relay(): time of C's splice relay",
+                 seconds["relay()"] / seconds["C, splice"])
     yield Figure("relay(): CPU of C's", cpu["relay()"] / cpu["C, splice"])
     yield Figure("relay(): CPU of a recv_into/sendall loop",
                 cpu["relay()"] / cpu["recv_into/sendall"])
-    yield many()
+    yield from many()
 
 
 def bulk_start():
@@ -124,7 +125,7 @@ def many():
                 before = cpu_of(pid)
                 count = load(port, connections=200, size=1024, seconds=5)
                 cost[name] = (cpu_of(pid) - before).total_s / count
-                print(f"  200 connections of 1 KiB, {name:10} CPU {1e6 * cost[name]:6.2f} us "
-                      "a message", flush=True)
-    return Figure("Relay, 200 connections: CPU of two threads a connection",
+                yield Figure(f"200 connections of 1 KiB, {name}: CPU a message",
+                             1e6 * cost[name], "us")
+    yield Figure("Relay, 200 connections: CPU of two threads a connection",
                  cost["Relay"] / cost["threads"])

@@ -132,7 +132,7 @@ def connections():
     SERVERS["C"] = [native("echo"), "serve"]
     curves = {}
     for name in ("asyncio", "uvloop", "Server", "C"):
-        if not SERVERS[name]:
+        if name not in SERVERS:
             continue
         curves[name] = []
         for count in xs:
