@@ -137,6 +137,12 @@ static void load(int port, int connections, size_t size, double seconds, int lin
             }
         }
     }
+    /* Ended gently: a reset is an error to some servers, which they report at length. */
+    for (int index = 0; index < connections; index++)
+        (void)shutdown(fds[index], SHUT_WR);
+    for (int index = 0; index < connections; index++)
+        while (recv(fds[index], room, ROOM, 0) > 0)
+            ;
     printf("%lld\n", came_back);
 }
 
