@@ -113,10 +113,11 @@ class BaseServer:
     def _end(self):
         if self._is_closed:
             return
-        self._is_closed = True
+        # Each step may be repeated, where KeyboardInterrupt comes between.
         self._stop_listening()
         self._loop.end_all()
         self._loop.close()
+        self._is_closed = True
 
     def __enter__(self):
         return self

@@ -117,6 +117,28 @@ def test_a_slow_reader_holds_the_sender_back(path):
     assert relaying.outcome() == (sent, 0)
 
 
+def test_urgent_data_in_the_middle_of_much():
+    """splice(2) stops at the urgent mark for ever; what is behind it arrives all the same."""
+    client, a = tcp_pair()
+    b, server = tcp_pair()
+    data = b"x" * (8 << 20)
+    with client, a, b, server:
+        relaying = Relaying(a, b)
+
+        def send():
+            client.sendall(data)
+            client.send(b"!", stdlib_socket.MSG_OOB)
+            client.sendall(b"behind")
+            client.shutdown(stdlib_socket.SHUT_WR)
+        thread = threading.Thread(target=send)
+        thread.start()
+        received = receive_all(server)
+        thread.join()
+        server.close()
+        assert relaying.outcome() == (len(data) + 6, 0)
+    assert received == data + b"behind"
+
+
 def test_sockets_get_their_mode_back(path):
     client, a, b, server = path
     b.settimeout(5)

@@ -172,6 +172,22 @@ def test_unix_sockets_on_both_sides(tmp_path):
                 assert behind.recv(5) == b"hello"
 
 
+def test_a_connection_that_never_began_closes_nothing():
+    from fastsock import _relay_front
+    before = os.fstat(0)
+    _relay_front.Front()
+    _relay_front.Rear()
+    assert os.path.samestat(os.fstat(0), before)
+
+
+def test_a_target_that_is_no_address(tmp_path, caplog):
+    with serving(fastsock.Relay(("127.0.0.1", 0), "/" + "x" * 200)) as relay:
+        for _ in range(2):  # the relay goes on
+            with connect(relay) as client:
+                assert receive_all(client) == b""
+    assert "can't connect" in caplog.text
+
+
 def test_an_idle_connection_is_ended(target):
     with serving(fastsock.Relay(("127.0.0.1", 0), target.address, idle_timeout=0.2)) as relay:
         with connect(relay) as client, target.accept() as behind:

@@ -34,6 +34,7 @@ cdef class HandlerTransport(ServerTransport):
     cdef object take_one(self, Inbox *inbox)
     cdef int answer(self, object message) except -1
     cdef int reply(self, object answer) except -1
+    cdef int refuse_behind_a_file(self) except -1
     cdef int reply_with_buffer(self, object payload) except -1
     cdef int reply_with(self, object payload, const char *data, Py_ssize_t size) except -1
     cdef int send_out(self) except -1

@@ -84,7 +84,11 @@ cdef class Service:
             if len(answers) != len(messages):
                 raise ValueError(f"the handler returned {len(answers)} answers to "
                                  f"{len(messages)} messages")
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            for connection, count in owners:
+                connection.waiting -= count
+            raise
+        except BaseException:  # also asyncio.CancelledError
             for connection, count in owners:
                 connection.callback_raised("the handler of a batch with messages")
             return
@@ -97,7 +101,9 @@ cdef class Service:
                     for index in range(position, position + count):
                         connection.reply(answers[index])
                     connection.send_out()
-                except Exception:
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException:  # also asyncio.CancelledError
                     connection.give_up("the answer of a batch handler")
                 finally:
                     connection.send_out()  # before a KeyboardInterrupt; else nothing is left
@@ -179,6 +185,10 @@ cdef class HandlerTransport(ServerTransport):
                 self.answer(message)
                 if service.out_size > MOST_GATHERED:
                     self.send_out()
+        except (KeyboardInterrupt, SystemExit):
+            self.is_held = True  # the messages behind wait until the loop goes on
+            self.loop.soon.append((self.resume, ()))
+            raise
         finally:
             fastsock_set_current(previous)
             self.send_out()  # also what was answered before a KeyboardInterrupt
@@ -211,7 +221,9 @@ cdef class HandlerTransport(ServerTransport):
     cdef int answer(self, object message) except -1:
         try:
             self.reply(self.service.handler(message))
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also asyncio.CancelledError
             self.give_up("the handler")
         return 0
 
@@ -227,19 +239,28 @@ cdef class HandlerTransport(ServerTransport):
 
     cdef int reply(self, object answer) except -1:
         """Write a handler's answer: nothing, a message, or several."""
+        if self.closing or answer is None:
+            return 0
+        self.refuse_behind_a_file()
         if type(answer) is bytes:
             return self.reply_with(
                 answer, PyBytes_AS_STRING(<PyObject *>answer), PyBytes_GET_SIZE(answer))
-        if answer is None:
-            return 0
         if isinstance(answer, (bytes, bytearray, memoryview)):
             return self.reply_with_buffer(answer)
         if isinstance(answer, str):
             raise TypeError("a handler returns bytes, None or an iterable of bytes, not 'str'")
         for payload in answer:
+            if self.closing:
+                break
+            self.refuse_behind_a_file()
             self.reply_with_buffer(payload)
             if self.service.out_size > MOST_GATHERED:
                 self.send_out()
+        return 0
+
+    cdef int refuse_behind_a_file(self) except -1:
+        if self.region is not None:
+            raise RuntimeError("a file is being sent: the answer would overtake it")
         return 0
 
     cdef int reply_with_buffer(self, object payload) except -1:

@@ -53,11 +53,11 @@ cdef class Listener(Watched):
     def resume(self):
         """Accept again, if there is room."""
         if self.is_paused and self.fd >= 0 and self.hub.connections < self.hub.max_connections:
-            self.is_paused = False
             if self.retry is not None:
                 self.retry.cancel()
                 self.retry = None
             self.watch(READABLE)
+            self.is_paused = False
 
     cdef int ready(self, int events) except -1:
         self.accept_waiting()
@@ -74,6 +74,7 @@ cdef class Listener(Watched):
         cdef Connection connection
         cdef int accepted
         cdef int count
+        cdef int taken = 0
         for count in range(MOST_AT_ONCE):
             if self.hub.connections >= self.hub.max_connections:
                 return self.pause()
@@ -97,7 +98,13 @@ cdef class Listener(Watched):
             except BaseException:
                 libc.close(accepted)
                 raise
-            connection.begin(accepted, self.hub, self.family, &peer)
+            try:
+                connection.begin(accepted, self.hub, self.family, &peer)
+            except OSError as error:  # ENOSPC: the kernel watches no more for this user
+                return self.short_of(error.errno or ENOMEM)
+            taken += 1
+        if taken == 0:  # only errors, which may last
+            return self.short_of(libc.errno)
         return 1
 
     cdef int pause(self) except -1:

@@ -43,13 +43,15 @@ cdef class Watched:
         cdef int before = self.interest
         if interest == before or self.fd < 0:
             return 0
-        self.interest = interest
+        # Only what the kernel agreed to counts.
         if before == 0:
             self.loop.readiness.add(self.fd, interest)
         elif interest == 0:
+            self.interest = 0
             self.loop.readiness.remove(self.fd)
         else:
             self.loop.readiness.change(self.fd, interest)
+        self.interest = interest
         return 0
 
     cdef int ready(self, int events) except -1:
@@ -152,19 +154,26 @@ cdef class Loop:
     cdef int adopt(self, Watched watched, int interest) except -1:
         """Watch something from now on."""
         cdef Py_ssize_t missing = watched.fd + 1 - len(self.watched)
+        if missing > 0:
+            self.watched.extend([None] * (missing + len(self.watched) // 2))
+        other = self.watched[watched.fd]
+        if other is not None:
+            # Somebody else closed its fd, whose number is another's now.
+            self.forget_idle(<Watched>other)
+            (<Watched>other).interest = 0
+            (<Watched>other).fd = -1
+            (<Watched>other).end_now()
         watched.loop = self
         watched.interest = 0
         watched.watch(interest)
-        if missing > 0:
-            self.watched.extend([None] * (missing + len(self.watched) // 2))
         self.watched[watched.fd] = watched
         return 0
 
     cdef int drop(self, Watched watched) except -1:
         """Watch it no more; the caller closes the fd."""
-        watched.watch(0)
         self.forget_idle(watched)
-        if self.watched[watched.fd] is watched:
+        if 0 <= watched.fd < len(self.watched) and self.watched[watched.fd] is watched:
+            watched.watch(0)
             self.watched[watched.fd] = None
         return 0
 
@@ -191,7 +200,9 @@ cdef class Loop:
         for watched in list(self.watched):
             if watched is not None:
                 (<Watched>watched).end_now()
-        while self.soon:
+        for _ in range(16):  # who puts itself there again is not waited for
+            if not self.soon:
+                break
             self.run_soon()
 
     # The idle: a list linked through its members, the longest idle first.

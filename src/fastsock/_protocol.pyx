@@ -46,6 +46,9 @@ cdef class ProtocolTransport(ServerTransport):
         return 0
 
     cdef int received(self, const char *data, Py_ssize_t size) except -1:
+        if self.is_read_paused:  # in connection_made(), and this came with the handshake
+            self.unread = PyBytes_FromStringAndSize(data, size)
+            return 0
         if self.takes_buffers:
             return self.fill_buffer(data, size)
         try:

@@ -77,7 +77,7 @@ cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
             pump.state = PUMP_ENDED
             return
         elif pump.pipe_in >= 0:
-            may_go_on = fill_pipe(pump)
+            may_go_on = fill_pipe(pump, room, size)
         else:
             may_go_on = copy(pump, room, size)
         if not may_go_on:
@@ -152,19 +152,18 @@ cdef void open_pipe(Pump *pump) noexcept nogil:
         pump.pipe_out = fds[0]
 
 
-cdef bint fill_pipe(Pump *pump) noexcept nogil:
+cdef bint fill_pipe(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     cdef Py_ssize_t received = fastsock_splice(pump.source, pump.pipe_in, PIPE_SIZE)
     if received < 0 and libc.errno == EINVAL:
         end_pump(pump)  # these files can't be spliced: back to copying
         return True
+    if received == 0 or (received < 0 and libc.errno in (EAGAIN, EWOULDBLOCK)):
+        # Before urgent data splice(2) says so for ever; recv(2) passes over it.
+        return copy(pump, room, size)
     received = judge(pump, received)
-    if received == NEVER:
+    if received < 0:
         return False
     pump.state = PUMP_READS
-    if received == NOT_NOW:
-        return False
-    if received == 0:
-        pump.has_ended = True
     pump.piped = received
     return True
 

@@ -59,7 +59,10 @@ cdef class Readiness:
 
     cdef int remove(self, int fd) except -1:
         if self.by_epoll is not None:
-            return self.by_epoll.control(EPOLL_CTL_DEL, fd, 0)
+            try:
+                return self.by_epoll.control(EPOLL_CTL_DEL, fd, 0)
+            except OSError:
+                return 0  # it was closed, and so is watched no more
         return self.by_poll.remove(fd)
 
     cdef int wait(self, int64_t timeout_ns) except -1:

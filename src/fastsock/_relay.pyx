@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 cimport fastsock._libc as libc
-from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed, remaining_ms
+from fastsock._deadline cimport deadline_after, has_passed, remaining_ms
 from fastsock._errors cimport attach, raise_errno
 from fastsock._fdtable cimport fastsock_owned_fd
 from fastsock._libc cimport EBADF, EINTR, POLLIN, POLLOUT, SOCK_STREAM, poll, pollfd
@@ -40,6 +40,7 @@ cdef struct Relay:
     Pump forth                  # a to b
     Pump back
     int64_t idle_ns             # 0: no timeout
+    int64_t deadline_ns         # of now
     char *room
 
 
@@ -89,6 +90,7 @@ def relay(a, b, /, *, idle_timeout=None):
     if state.a == state.b:
         raise ValueError("relay() needs two sockets, not one twice")
     state.idle_ns = <int64_t>min(seconds * 1e9, 9e18)
+    state.deadline_ns = deadline_after(state.idle_ns)
     state.fd_a = state.a.fd
     state.fd_b = state.b.fd
     state.room = <char *>malloc(ROOM)
@@ -145,7 +147,6 @@ cdef int restore(SocketHead *head, int fd) except -1:
 cdef Turn take_turns(Relay *state) noexcept nogil:
     """Move and wait until it is over, or a signal came."""
     cdef pollfd[2] watched
-    cdef int64_t deadline_ns = deadline_after(state.idle_ns)
     cdef int64_t moved = state.forth.moved + state.back.moved
     cdef int found
     cdef bint forth = True          # which has something to do
@@ -161,8 +162,7 @@ cdef Turn take_turns(Relay *state) noexcept nogil:
             return DONE
         if state.forth.moved + state.back.moved != moved:
             moved = state.forth.moved + state.back.moved
-            if deadline_ns != NO_DEADLINE:
-                deadline_ns = deadline_after(state.idle_ns)
+            state.deadline_ns = deadline_after(state.idle_ns)
         watched[0].events = ((POLLIN if state.forth.state == PUMP_READS else 0)
                              | (POLLOUT if state.back.state == PUMP_WRITES else 0))
         watched[1].events = ((POLLIN if state.back.state == PUMP_READS else 0)
@@ -170,7 +170,7 @@ cdef Turn take_turns(Relay *state) noexcept nogil:
         # One whose end was passed on says POLLHUP for ever: it is not to be asked.
         watched[0].fd = state.fd_a if watched[0].events else -1
         watched[1].fd = state.fd_b if watched[1].events else -1
-        found = poll(watched, 2, remaining_ms(deadline_ns))
+        found = poll(watched, 2, remaining_ms(state.deadline_ns))
         if (fastsock_owned_fd(&state.a.fd) != state.fd_a
                 or fastsock_owned_fd(&state.b.fd) != state.fd_b):
             state.forth.error = EBADF
@@ -180,7 +180,7 @@ cdef Turn take_turns(Relay *state) noexcept nogil:
                 return SIGNALLED
             state.forth.error = libc.errno
             return FAILED
-        if found == 0 and has_passed(deadline_ns):
+        if found == 0 and has_passed(state.deadline_ns):
             return IDLE
         # What POLLERR and POLLHUP mean, the calls will say.
         forth = (watched[0].fd >= 0 and watched[0].revents & ~POLLOUT

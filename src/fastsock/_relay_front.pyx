@@ -31,6 +31,10 @@ cdef class Rear(Watched):
     """The connection to where a relay leads."""
     cdef Front front
 
+    def __dealloc__(self):
+        if self.fd > 0:
+            libc.close(self.fd)
+
     cdef int ready(self, int events) except -1:
         if self.front.is_connecting:
             return self.front.connected()
@@ -49,6 +53,10 @@ cdef class Front(Connection):
     cdef Pump forth
     cdef Pump back
 
+    def __cinit__(self):
+        start_pump(&self.forth, -1, -1)  # pipes of 0 would be fds
+        start_pump(&self.back, -1, -1)
+
     def __dealloc__(self):
         end_pump(&self.forth)
         end_pump(&self.back)
@@ -58,10 +66,8 @@ cdef class Front(Connection):
     cdef int begin(self, int fd, Hub hub, int family, SocketAddress *peer) except -1:
         self.fd = fd
         self.hub = hub
-        start_pump(&self.forth, -1, -1)
-        start_pump(&self.back, -1, -1)
-        hub.connections += 1
         hub.loop.adopt(self, 0)
+        hub.connections += 1
         hub.loop.touch(self)
         self.rear = Rear.__new__(Rear)
         self.rear.fd = -1
@@ -73,19 +79,22 @@ cdef class Front(Connection):
         """Try the next address; without one, end."""
         cdef int error
         for family, address in self.targets:
+            sock = None
             try:
                 sock = socket(family, SOCK_STREAM)
-            except OSError as problem:
+                sock.setblocking(False)
+                error = sock.connect_ex(address)
+                if family != AF_UNIX and error in (0, EINPROGRESS):
+                    sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            except (OSError, ValueError) as problem:
                 why = str(problem)
+                if sock is not None:
+                    sock.close()
                 continue
-            sock.setblocking(False)
-            error = sock.connect_ex(address)
             if error and error != EINPROGRESS:
                 why = os.strerror(error)
                 sock.close()
                 continue
-            if family != AF_UNIX:
-                sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             self.rear.fd = sock.detach()
             self.is_connecting = True
             self.loop.adopt(self.rear, WRITABLE)
@@ -124,7 +133,7 @@ cdef class Front(Connection):
             return 0
         if forth:
             run_pump(&self.forth, loop.scratch, loop.scratch_size)
-        if back:
+        if back or self.forth.state == PUMP_FAILED:  # what the other side had said
             run_pump(&self.back, loop.scratch, loop.scratch_size)
         if self.forth.moved + self.back.moved != moved:
             loop.touch(self)
@@ -155,9 +164,9 @@ cdef class Front(Connection):
         """Have it ended at the loop's next turn."""
         if not self.has_ended:
             self.has_ended = True
+            self.loop.soon.append((self.finish, ()))
             self.watch(0)
             self.rear.watch(0)
-            self.loop.soon.append((self.finish, ()))
         return 0
 
     def finish(self):

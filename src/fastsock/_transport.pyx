@@ -60,8 +60,8 @@ cdef class Transport(Sender):
         if peer.size <= PEER_ROOM:
             self.peer_size = peer.size
             memcpy(self.peer, &peer.storage, peer.size)
-        hub.connections += 1
         hub.loop.adopt(self, READABLE)
+        hub.connections += 1
         hub.loop.touch(self)
         if hub.ssl_context is None:
             return self.establish()
@@ -196,7 +196,7 @@ cdef class Transport(Sender):
         finally:
             self.is_dispatching = False
             self.flush()
-        if self.tls is not None and not self.closing:
+        if self.tls is not None and not (self.closing or self.is_held):
             self.close_gently()  # TLS has no half-closed connections here
         return self.flush()
 
@@ -278,8 +278,8 @@ cdef class Transport(Sender):
         """Have it ended at the loop's next turn."""
         if not self.is_ending:
             self.is_ending = True
-            self.watch(0)
             self.loop.soon.append((self.finish, ()))
+            self.watch(0)
         return 0
 
     def finish(self):

@@ -119,7 +119,7 @@ cdef class ServerTransport(Transport):
             self.is_write_paused = True
             self.writing_paused(True)
         if not self.is_dispatching:
-            self.flush()
+            self.set_interest()  # at the next turn, since resume_writing() may call this
 
     def write_eof(self):
         """Tell the peer that no more comes, when all was sent; reading goes on."""
