@@ -2,7 +2,7 @@
 
 The share of its unloaded rate that a server keeps."""
 
-from benchmarks.echo_server import ON_ASYNCIO, PROTOCOL
+from benchmarks.echo_server import ON_ASYNCIO, ON_SERVER
 from benchmarks.measure import Figure, native
 from benchmarks.servers import load, python, running
 
@@ -13,11 +13,6 @@ def compute():
     while True:
         number += 1
 threading.Thread(target=compute, daemon=True).start()
-"""
-SERVER = "import fastsock\n" + PROTOCOL + """
-server = fastsock.Server(Echo, ("127.0.0.1", 0))
-print(server.addresses[0][1], flush=True)
-server.serve_forever()
 """
 
 
@@ -37,4 +32,4 @@ def rows():
     yield Figure("asyncio beside a computing thread: share of its rate that is lost",
                  1 - share_kept(ON_ASYNCIO + "asyncio.run(main())"))
     yield Figure("Server beside a computing thread: share of its rate that is lost",
-                 1 - share_kept(SERVER))
+                 1 - share_kept(ON_SERVER))

@@ -27,16 +27,17 @@ async def main():
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 """
+ON_SERVER = "import fastsock\n" + PROTOCOL + """
+server = fastsock.Server(Echo, ("127.0.0.1", 0), max_connections=100_000)
+print(server.addresses[0][1], flush=True)
+server.serve_forever()
+"""
 SAY_PORT = "on_ready=lambda addresses: print(addresses[0][1], flush=True)"
 SERVERS = {
     "asyncio": python(ON_ASYNCIO + "asyncio.run(main())"),
     "asyncio, installed": python(
         "import fastsock; fastsock.install()\n" + ON_ASYNCIO + "asyncio.run(main())"),
-    "Server": python("import fastsock\n" + PROTOCOL + """
-server = fastsock.Server(Echo, ("127.0.0.1", 0))
-print(server.addresses[0][1], flush=True)
-server.serve_forever()
-"""),
+    "Server": python(ON_SERVER),
     "serve": python("import fastsock; fastsock.serve(lambda message: message, "
                     f"('127.0.0.1', 0), {SAY_PORT})"),
     "C": None,

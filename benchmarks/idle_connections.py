@@ -7,7 +7,7 @@ import resource
 import socket
 import time
 
-from benchmarks.echo_server import ON_ASYNCIO, PROTOCOL, SERVERS
+from benchmarks.echo_server import ON_ASYNCIO, ON_SERVER, SERVERS
 from benchmarks.measure import Figure, native
 from benchmarks.servers import cpu_of, load, python, rss_of, running
 
@@ -16,11 +16,7 @@ import resource
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 """
-SERVER = python(RAISE_LIMIT + "import fastsock\n" + PROTOCOL + """
-server = fastsock.Server(Echo, ("127.0.0.1", 0), max_connections=100_000)
-print(server.addresses[0][1], flush=True)
-server.serve_forever()
-""")
+SERVER = python(RAISE_LIMIT + ON_SERVER)
 
 
 def most_connections():

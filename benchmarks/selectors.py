@@ -20,30 +20,27 @@ def event_fds(ready, others=0):
             os.close(fd)
 
 
+def again_and_again(look):
+    """A variant that calls a look, which does not wait."""
+    @timed
+    def work(count):
+        for _ in range(count):
+            look(0)
+    return work
+
+
 def selecting(module, fds):
     selector = module.EpollSelector()
     for fd in fds:
         selector.register(fd, selectors.EVENT_READ)
-
-    @timed
-    def work(count):
-        select = selector.select
-        for _ in range(count):
-            select(0)
-    return work
+    return again_and_again(selector.select)
 
 
 def polling(module, fds):
     epoll = module.epoll()
     for fd in fds:
         epoll.register(fd, select.EPOLLIN)
-
-    @timed
-    def work(count):
-        poll = epoll.poll
-        for _ in range(count):
-            poll(0)
-    return work
+    return again_and_again(epoll.poll)
 
 
 def rows():

@@ -5,7 +5,7 @@ import os
 import socket as stdlib_socket
 
 from fastsock._relay_front import new_connection
-from fastsock._server import BaseServer, _check_positive, check_options
+from fastsock._server import BaseServer, check_positive, check_options
 
 
 class Relay(BaseServer):
@@ -32,7 +32,7 @@ class Relay(BaseServer):
     """
 
     def __init__(self, listen=None, connect=None, *, connect_timeout=10.0, **options):
-        _check_positive(connect_timeout=connect_timeout)
+        check_positive(connect_timeout=connect_timeout)
         check_options("Relay", options, "ssl_context", "write_high_water")
         self._moved = [0, 0]
         super().__init__(listen, make_connection=functools.partial(

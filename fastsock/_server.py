@@ -20,10 +20,10 @@ class BaseServer:
                  ssl_handshake_timeout=60.0, backlog=1024, max_connections=10_000,
                  idle_timeout=300.0, write_high_water=65_536, spin_us=0, reuse_port=False,
                  use_poll=False, make_connection, make_protocol=None):
-        _check_positive(max_connections=max_connections, write_high_water=write_high_water,
+        check_positive(max_connections=max_connections, write_high_water=write_high_water,
                         backlog=backlog, ssl_handshake_timeout=ssl_handshake_timeout)
         if idle_timeout is not None:
-            _check_positive(idle_timeout=idle_timeout)
+            check_positive(idle_timeout=idle_timeout)
         if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
             raise TypeError("ssl_context must be an ssl.SSLContext, not "
                             f"{type(ssl_context).__name__!r}")
@@ -243,7 +243,7 @@ def check_options(who, options, *refused):
             raise TypeError(f"{who}() got an unexpected keyword argument {name!r}")
 
 
-def _check_positive(**values):
+def check_positive(**values):
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be above 0, not {value!r}")

@@ -20,7 +20,8 @@ import pytest
 import fastsock
 
 # Their fixtures.
-pytest_plugins = ["tests.servers", "tests.streams", "tests.polling", "tests.protocol_servers"]
+pytest_plugins = ["tests.servers", "tests.streams", "tests.polling", "tests.protocol_servers",
+                  "tests.tracing"]
 
 IMPLEMENTATIONS = {"stdlib": stdlib_socket, "fastsock": fastsock}
 

@@ -16,7 +16,6 @@ import pytest
 
 import fastsock
 from tests.conftest import TIMEOUT_S
-from tests.test_syscalls import calls_of, pytestmark as needs_strace  # noqa: F401
 from tests.workers import Worker, needs_to_see_sleepers
 
 pytestmark = needs_to_see_sleepers
@@ -276,10 +275,8 @@ threads = [threading.Thread(target=each) for each in (send, receive)]
 for thread in threads: thread.start()"""
 
 
-@needs_strace[0]
-@needs_strace[1]
 @pytest.mark.parametrize("count, size, is_spliced", [(64, 1 << 20, True), (100, 1000, False)])
-def test_pages_are_moved_where_much_is(calls_of, count, size, is_spliced):  # noqa: F811
+def test_pages_are_moved_where_much_is(calls_of, count, size, is_spliced):
     """Bulk goes over to splice(2); a few messages don't open a pipe for it."""
     calls = Counter(calls_of(TRAFFIC.format(count=count, size=size),
                              f"assert socket.relay(b, c) == ({count * size}, 0)"))
@@ -289,7 +286,7 @@ def test_pages_are_moved_where_much_is(calls_of, count, size, is_spliced):  # no
         assert calls["splice"] == calls["pipe2"] == 0
 
 
-def test_a_direction_without_events_costs_no_call(calls_of):  # noqa: F811
+def test_a_direction_without_events_costs_no_call(calls_of):
     """A question and its answer: each is received, sent, and waited for once."""
     traffic = """import threading
 a, b = socket.socketpair()

@@ -6,8 +6,6 @@ that failed before it is known that looking does not help.
 
 import pytest
 
-from tests.test_syscalls import calls_of, pytestmark  # noqa: F401
-
 TURNS = 100
 FEW = 5
 
@@ -34,7 +32,7 @@ each_way = pytest.mark.parametrize("way", WAYS)
 
 
 @pytest.fixture
-def waits_of(calls_of):  # noqa: F811
+def waits_of(calls_of):
     def waits(way, write, timeout, turns=TURNS):
         make, method, unit, _ = WAYS[way]
         if timeout is not None:
@@ -64,7 +62,7 @@ def test_sleeps_are_one_call_each_but_for_a_few_looks(waits_of, way):
 
 
 @each_way
-def test_looks_between_sleeps_do_not_teach_it_to_look(calls_of, way):  # noqa: F811
+def test_looks_between_sleeps_do_not_teach_it_to_look(calls_of, way):
     """As an event loop does: a look while it has work to do, else a sleep."""
     make, method, unit, call = WAYS[way]
     found = calls_of(SETUP.format(make=make, write=""), f"""for _ in range({TURNS}):
@@ -74,7 +72,7 @@ def test_looks_between_sleeps_do_not_teach_it_to_look(calls_of, way):  # noqa: F
 
 
 @each_way
-def test_registering_is_one_call_of_epoll_and_else_none(calls_of, way):  # noqa: F811
+def test_registering_is_one_call_of_epoll_and_else_none(calls_of, way):
     make, _, _, _ = WAYS[way]
     found = calls_of(SETUP.format(make=make, write=""),
                      "waiter.modify(reader, 1)\nwaiter.modify(reader, 2)\n"

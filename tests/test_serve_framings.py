@@ -15,12 +15,10 @@ import pytest
 import fastsock
 from fastsock.framing import Fixed, LengthPrefix, Lines, Netstring, Varint
 
-from tests.conftest import requires_program
 from tests.servers import client_context, server_context
 from tests.serving import (
     FRAMINGS, LOOPBACK, answering, environment, exchange, receive, receive_all, unix_address,
 )
-from tests.test_syscalls import calls_of
 
 __all__ = ["calls_of"]  # a fixture, which pytest finds by this name
 
@@ -94,7 +92,6 @@ def test_many_messages_at_once_are_answered_in_order(framing):
             assert exchange(client, [sent], len(sent)) == expected
 
 
-@requires_program("strace")
 @each_framing
 def test_the_answers_to_one_send_are_one_system_call(framing, tmp_path, calls_of, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])

@@ -10,13 +10,6 @@ import sys
 
 import pytest
 
-from tests.conftest import requires_program
-
-pytestmark = [
-    requires_program("strace"),
-    pytest.mark.skipif(sys.platform != "linux", reason="strace is Linux's"),
-]
-
 N = 100
 
 SERVER = """
@@ -69,18 +62,14 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20) as client:
 
 
 @pytest.fixture(params=["epoll", "poll"])
-def counted(request, tmp_path):
+def counted(request, strace, tmp_path):
     """Runs a server and a client that sends COUNT messages and reads ANSWER bytes to each:
     how often each system call was made, and the lines of the trace."""
-    probe = subprocess.run(["strace", "-o", tmp_path / "probe", "true"], capture_output=True)
-    if probe.returncode:
-        pytest.skip(f"strace may not trace here: {probe.stderr}")
-
     def count(code, answer, messages=N):
         output = tmp_path / "trace"
         # Without -f: neither the client nor anybody else is counted.
         subprocess.run(
-            ["strace", "-qq", "-o", output, sys.executable, "-P", "-c",
+            [strace, "-qq", "-o", output, sys.executable, "-P", "-c",
              SERVER.replace("CODE", code), request.param],
             cwd=tmp_path, check=True, capture_output=True, timeout=60,
             env={**os.environ,

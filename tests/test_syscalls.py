@@ -1,56 +1,6 @@
 """How many system calls an operation makes, counted by strace(1)."""
 
-import re
-import subprocess
-import sys
-
 import pytest
-
-from tests.conftest import requires_program
-
-MARK = "/fastsock-test-mark-"
-
-pytestmark = [
-    requires_program("strace"),
-    pytest.mark.skipif(sys.platform != "linux", reason="strace is Linux's"),
-]
-
-
-def may_trace(folder):
-    """None, or why strace can't trace here."""
-    result = subprocess.run(["strace", "-o", folder / "probe", "true"],
-                            capture_output=True, text=True, timeout=60)
-    return result.stderr.strip() if result.returncode else None
-
-
-@pytest.fixture
-def calls_of(tmp_path):
-    """Runs a program with fastsock; the system calls between mark(0) and mark(1)."""
-    if why_not := may_trace(tmp_path):
-        pytest.skip(f"strace may not trace here: {why_not}")
-
-    def calls(setup, operation):
-        # A system call that fails and does nothing marks the place in the trace.
-        lines = ["import os", "import fastsock as socket",
-                 "def mark(name):",
-                 f"    return os.access({MARK!r} + name, os.F_OK)",
-                 *setup.split("\n"),
-                 "mark('start')", *operation.split("\n"), "mark('end')"]
-        output = tmp_path / "trace"
-        subprocess.run(
-            ["strace", "-f", "-qq", "-o", output, sys.executable, "-P", "-c",
-             "\n".join(line.strip() if not line.startswith(("    ", "def ")) else line
-                       for line in lines)],
-            cwd=tmp_path, check=True, capture_output=True, timeout=60)
-        text = output.read_text()
-        found = re.search(rf"{MARK}start.*?\n(.*?)[^\n]*{MARK}end", text, re.DOTALL)
-        assert found, text[-2000:]
-        names = re.findall(r"^\d+ +(\w+)\(", found[1], re.MULTILINE)
-        # Memory and the interpreter's own locks are not the operation's.
-        return [name for name in names if name not in {
-            "brk", "mmap", "munmap", "mremap", "madvise", "futex", "rt_sigreturn"}]
-    return calls
-
 
 CONNECTED = """server = socket.create_server(("127.0.0.1", 0))
 client = socket.create_connection(server.getsockname())"""

@@ -6,13 +6,6 @@ import sys
 
 import pytest
 
-from tests.conftest import requires_program
-
-pytestmark = [
-    requires_program("strace"),
-    pytest.mark.skipif(sys.platform != "linux", reason="strace is Linux's"),
-]
-
 READY = """
 import {module} as socket
 a, b = socket.socketpair()
@@ -60,15 +53,12 @@ else:
 
 
 @pytest.fixture
-def totals(tmp_path):
+def totals(strace, tmp_path):
     """Runs a program; how often it made each system call on sockets."""
-    if subprocess.run(["strace", "-o", tmp_path / "probe", "true"]).returncode:
-        pytest.skip("strace may not trace here")
-
     def count(program, **values):
         output = tmp_path / "counted"
         subprocess.run(
-            ["strace", "-f", "-c", "-U", "calls,name", "-o", output,
+            [strace, "-f", "-c", "-U", "calls,name", "-o", output,
              "-e", "trace=network,poll,ppoll", sys.executable, "-P", "-c",
              program.format(**values)], check=True, cwd=tmp_path, timeout=100)
         return {name: int(calls) for calls, name in

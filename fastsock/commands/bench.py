@@ -111,26 +111,19 @@ def pair(module, timeout=5):
     return both
 
 
-def ping(module):
+def ping(module, room=64):
     a, b = pair(module)
 
     @timed
     def work(count):
         for _ in range(count):
             a.send(MESSAGE)
-            b.recv(64)
+            b.recv(room)
     return work
 
 
 def large_room(module):
-    a, b = pair(module)
-
-    @timed
-    def work(count):
-        for _ in range(count):
-            a.send(MESSAGE)
-            b.recv(1 << 20)
-    return work
+    return ping(module, 1 << 20)
 
 
 def beside(module):

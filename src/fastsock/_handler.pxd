@@ -1,7 +1,5 @@
 # A connection whose messages go to a function. Its rules are in `_handler.pyx`.
 
-from libc.stdint cimport int64_t
-
 from fastsock._framing cimport Framing
 from fastsock._inbox cimport Inbox
 from fastsock._transport_methods cimport ServerTransport

@@ -13,6 +13,7 @@ import logging
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_Append
 from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 
 from fastsock._buffers cimport borrow_readable, fastsock_copy
@@ -84,11 +85,9 @@ cdef class Service:
             if len(answers) != len(messages):
                 raise ValueError(f"the handler returned {len(answers)} answers to "
                                  f"{len(messages)} messages")
-        except (KeyboardInterrupt, SystemExit):
+        except BaseException:
             for connection, count in owners:
-                connection.waiting -= count
-            raise
-        except BaseException:  # also asyncio.CancelledError
+                connection.waiting -= count  # also where KeyboardInterrupt goes on
             for connection, count in owners:
                 connection.callback_raised("the handler of a batch with messages")
             return
@@ -101,9 +100,7 @@ cdef class Service:
                     for index in range(position, position + count):
                         connection.reply(answers[index])
                     connection.send_out()
-                except (KeyboardInterrupt, SystemExit):
-                    raise
-                except BaseException:  # also asyncio.CancelledError
+                except BaseException:
                     connection.give_up("the answer of a batch handler")
                 finally:
                     connection.send_out()  # before a KeyboardInterrupt; else nothing is left
@@ -221,9 +218,7 @@ cdef class HandlerTransport(ServerTransport):
     cdef int answer(self, object message) except -1:
         try:
             self.reply(self.service.handler(message))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # also asyncio.CancelledError
+        except BaseException:
             self.give_up("the handler")
         return 0
 
@@ -366,7 +361,7 @@ cdef class HandlerTransport(ServerTransport):
         try:
             self.take_messages(&self.inbox)
             settle(&self.inbox)
-        except Exception:
+        except BaseException:
             self.callback_raised("going on with messages that had waited")
         finally:
             self.is_dispatching = False

@@ -14,7 +14,6 @@ from fastsock._hub cimport Connection
 from fastsock._libc cimport (
     EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
 )
-from fastsock._loop cimport Loop
 from fastsock._platform cimport fastsock_accept_nonblocking
 from fastsock._readiness cimport READABLE
 

@@ -40,7 +40,6 @@ cdef class Loop:
     cdef PyObject *longest_idle
     cdef PyObject *least_idle
     cdef readonly bint is_running
-    cdef unsigned long thread        # that runs it
     cdef bint is_stopped
     cdef bint is_woken
     cdef int wake_reader

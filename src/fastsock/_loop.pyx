@@ -17,7 +17,6 @@ import os
 import signal
 import threading
 
-from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport free, malloc
 
 cimport fastsock._libc as libc
@@ -87,8 +86,6 @@ cdef class TimerHandle:
     def when(self):
         """When it is to be called, in seconds of time.monotonic()."""
         return self.deadline_ns / <double>NS_PER_S
-
-
 
 
 cdef class WakeUp(Watched):
@@ -185,10 +182,6 @@ cdef class Loop:
         """Have it called at the end of each wake-up, before the next wait."""
         self.at_wake_up.append(function)
 
-    def runs_here(self):
-        """Is it run by this thread?"""
-        return self.is_running and self.thread == threading.get_ident()
-
     def drain(self):
         """Tell everybody that the loop is to end: who has nothing to do may go."""
         for watched in list(self.watched):
@@ -246,10 +239,6 @@ cdef class Loop:
         return 0
 
     # Callbacks.
-
-    def call_soon(self, callback, *arguments):
-        """Call it at the next turn of the loop; from the loop's thread."""
-        self.soon.append((callback, arguments))
 
     def call_soon_threadsafe(self, callback, *arguments):
         """Call it at the next turn of the loop; from any thread or signal handler."""
@@ -322,7 +311,6 @@ cdef class Loop:
         if self.wake_reader < 0:
             raise RuntimeError("this loop is closed")
         self.is_running = True
-        self.thread = threading.get_ident()
         previous = take_wake_up_fd(self.wake_writer)
         try:
             PyErr_CheckSignals()  # one that came before was not written to the pipe

@@ -39,9 +39,7 @@ cdef class ProtocolTransport(ServerTransport):
         try:
             self.use(self.hub.make_protocol())
             self.protocol.connection_made(self)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # also asyncio.CancelledError
+        except BaseException:
             self.callback_raised("connection_made()")
         return 0
 
@@ -55,9 +53,7 @@ cdef class ProtocolTransport(ServerTransport):
             if self.data_received is None:
                 self.data_received = self.protocol.data_received
             self.data_received(PyBytes_FromStringAndSize(data, size))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # also asyncio.CancelledError
+        except BaseException:
             self.callback_raised("data_received()")
         return 0
 
@@ -85,9 +81,7 @@ cdef class ProtocolTransport(ServerTransport):
             if size > 0:
                 self.loop.touch(self)
                 self.protocol.buffer_updated(size)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # also asyncio.CancelledError
+        except BaseException:
             self.callback_raised("get_buffer() or buffer_updated()")
         finally:
             self.is_dispatching = False
@@ -145,9 +139,7 @@ cdef class ProtocolTransport(ServerTransport):
                 self.protocol.buffer_updated(count)
                 data += count
                 size -= count
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # also asyncio.CancelledError
+        except BaseException:
             self.callback_raised("get_buffer() or buffer_updated()")
         return 0
 
@@ -155,9 +147,7 @@ cdef class ProtocolTransport(ServerTransport):
         keeps_open = False
         try:
             keeps_open = self.protocol.eof_received()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # also asyncio.CancelledError
+        except BaseException:
             return self.callback_raised("eof_received()")
         if not keeps_open:
             self.close_gently()
@@ -170,9 +160,7 @@ cdef class ProtocolTransport(ServerTransport):
             return 0  # it was never made
         try:
             protocol.connection_lost(reason)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # also asyncio.CancelledError
+        except BaseException:
             self.callback_raised("connection_lost()")
         return 0
 
@@ -182,9 +170,7 @@ cdef class ProtocolTransport(ServerTransport):
                 self.protocol.pause_writing()
             else:
                 self.protocol.resume_writing()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # also asyncio.CancelledError
+        except BaseException:
             self.callback_raised("pause_writing() or resume_writing()")
         return 0
 

@@ -1,6 +1,6 @@
 # Which of many fds are ready. Its rules are in `_readiness.pyx`.
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t
 
 from fastsock._epoll cimport epoll, epoll_event
 from fastsock._poll cimport poll

@@ -20,12 +20,12 @@ from libc.stdlib cimport free, realloc
 
 from fastsock._deadline cimport NS_PER_MS, NS_PER_S
 from fastsock._epoll cimport (
-    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll, epoll_event,
+    EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, epoll, epoll_event,
 )
-from fastsock._libc cimport POLLIN, POLLOUT
 from fastsock._poll cimport poll
 from fastsock._polling cimport fd_of, parse_wait
 from fastsock._python cimport PyList_GET_ITEM, TypeSlots
+from fastsock._readiness cimport READABLE, WRITABLE
 from fastsock._select cimport FD_CLR, FD_ISSET, FD_SET, FD_SETSIZE, FD_ZERO, fd_set, wait_for_sets
 from fastsock._self cimport head_of, is_socket
 
@@ -247,40 +247,63 @@ cdef int timeout_in_ms(object timeout, bint in_seconds, int64_t *timeout_ns) exc
     return <int>(timeout_ns[0] // NS_PER_MS)
 
 
-cdef class EpollMethods(SelectorMethods):
-    """register() and select() by epoll(7); no type to make objects of."""
+cdef inline unsigned int poller_events(object events) except? 0xffffffff:
+    """What poll(2), and epoll(7) by the same numbers, call these events."""
+    cdef int wanted = events
+    return (READABLE if wanted & READ else 0) | (WRITABLE if wanted & WRITE else 0)
+
+
+cdef inline int selector_events(unsigned int found) noexcept:
+    """What a poller found, as EVENT_READ and EVENT_WRITE: errors and ends are both."""
+    return (WRITE if found & ~<unsigned int>READABLE else 0) | (
+        READ if found & ~<unsigned int>WRITABLE else 0)
+
+
+cdef class PollerMethods(SelectorMethods):
+    """What the selectors over a poller have in common; no type to make objects of."""
     cdef public object _selector
 
-    cdef inline epoll poller(self):
-        """Our epoll object, or None if another one stands there."""
-        return <epoll>self._selector if type(self._selector) is epoll else None
+    cdef bint is_ours(self) except -1:
+        """Is `_selector` the object that this class knows from inside?"""
+        raise NotImplementedError
+
+    cdef int control(self, int what, int fd, unsigned int events) except -1:
+        """Register (EPOLL_CTL_ADD), modify or unregister, at our own object."""
+        raise NotImplementedError
 
     cdef int watch(self, object fd, object events) except -1:
-        cdef epoll poller = self.poller()
-        if poller is None:
-            self._selector.register(fd, epoll_events(events))
+        if self.is_ours():
+            self.control(EPOLL_CTL_ADD, fd_of(fd), poller_events(events))
         else:
-            poller.control(EPOLL_CTL_ADD, fd_of(fd), epoll_events(events))
+            self._selector.register(fd, poller_events(events))
         return 0
 
     cdef int rewatch(self, object fd, object events) except -1:
-        cdef epoll poller = self.poller()
-        if poller is None:
-            self._selector.modify(fd, epoll_events(events))
+        if self.is_ours():
+            self.control(EPOLL_CTL_MOD, fd, poller_events(events))
         else:
-            poller.control(EPOLL_CTL_MOD, fd, epoll_events(events))
+            self._selector.modify(fd, poller_events(events))
         return 0
 
     cdef int unwatch(self, object fd) except -1:
-        cdef epoll poller = self.poller()
         try:
-            if poller is None:
-                self._selector.unregister(fd)
+            if self.is_ours():
+                self.control(EPOLL_CTL_DEL, fd, 0)
             else:
-                poller.control(EPOLL_CTL_DEL, fd, 0)
+                self._selector.unregister(fd)
         except OSError:
             pass  # the fd was closed since
         return 0
+
+
+cdef class EpollMethods(PollerMethods):
+    """register() and select() by epoll(7); no type to make objects of."""
+
+    cdef bint is_ours(self) except -1:
+        return type(self._selector) is epoll
+
+    cdef int control(self, int what, int fd, unsigned int events) except -1:
+        return (<epoll>self._selector).control(what, fd, events)
 
     def select(self, timeout=None):
         """Wait for events of the registered files.
@@ -294,14 +317,14 @@ cdef class EpollMethods(SelectorMethods):
         -------
         list of (SelectorKey, events)
         """
-        cdef epoll poller = self.poller()
+        cdef epoll poller
         cdef epoll_event *events
         cdef int64_t timeout_ns
         cdef int timeout_ms, most, count, index
-        cdef unsigned int found
         cdef list ready = []
-        if poller is None:
+        if not self.is_ours():
             return super().select(timeout)
+        poller = <epoll>self._selector
         timeout_ms = timeout_in_ms(timeout, True, &timeout_ns)
         poller.need_open()
         most = <int>min(max(len(self._fd_to_key), 1), INT_MAX)
@@ -310,10 +333,8 @@ cdef class EpollMethods(SelectorMethods):
             count = poller.wait_for(events, most, timeout_ns, timeout_ms, NULL)
             with cython.critical_section(self):
                 for index in range(count):
-                    found = events[index].events
                     self.add_ready(ready, events[index].data.fd,
-                                   (WRITE if found & ~EPOLLIN else 0)
-                                   | (READ if found & ~EPOLLOUT else 0))
+                                   selector_events(events[index].events))
         except InterruptedError:
             pass
         finally:
@@ -327,53 +348,32 @@ cdef class EpollMethods(SelectorMethods):
         self.forget_all()
 
 
-cdef unsigned int epoll_events(object events) except? 0xffffffff:
-    cdef int wanted = events
-    return (EPOLLIN if wanted & READ else 0) | (EPOLLOUT if wanted & WRITE else 0)
-
-
-cdef class PollMethods(SelectorMethods):
+cdef class PollMethods(PollerMethods):
     """register() and select() by poll(2); no type to make objects of."""
-    cdef public object _selector
 
-    cdef inline poll poller(self):
-        return <poll>self._selector if type(self._selector) is poll else None
+    cdef bint is_ours(self) except -1:
+        return type(self._selector) is poll
 
-    cdef int watch(self, object fd, object events) except -1:
-        cdef poll poller = self.poller()
-        if poller is None:
-            self._selector.register(fd, poll_events(events))
-        else:
-            poller.add(fd_of(fd), poll_events(events))
-        return 0
-
-    cdef int rewatch(self, object fd, object events) except -1:
-        cdef poll poller = self.poller()
-        if poller is None:
-            self._selector.modify(fd, poll_events(events))
-        else:
-            poller.change(fd, poll_events(events))
-        return 0
-
-    cdef int unwatch(self, object fd) except -1:
-        cdef poll poller = self.poller()
-        if poller is None:
-            self._selector.unregister(fd)
-        else:
-            poller.remove(fd)
-        return 0
+    cdef int control(self, int what, int fd, unsigned int events) except -1:
+        cdef poll poller = <poll>self._selector
+        if what == EPOLL_CTL_ADD:
+            return poller.add(fd, events)
+        if what == EPOLL_CTL_MOD:
+            return poller.change(fd, events)
+        return poller.remove(fd)
 
     def select(self, timeout=None):
         """As EpollSelector's."""
-        cdef poll poller = self.poller()
+        cdef poll poller
         cdef int64_t timeout_ns
         cdef int timeout_ms
         cdef Py_ssize_t count
         cdef Py_ssize_t place = 0
         cdef unsigned short found
         cdef list ready = []
-        if poller is None:
+        if not self.is_ours():
             return super().select(timeout)
+        poller = <poll>self._selector
         timeout_ms = timeout_in_ms(timeout, False, &timeout_ns)
         try:
             with cython.critical_section(poller):
@@ -383,8 +383,7 @@ cdef class PollMethods(SelectorMethods):
                         found = <unsigned short>poller.watched[place].revents
                         if found:
                             self.add_ready(ready, poller.watched[place].fd,
-                                           (WRITE if found & ~POLLIN else 0)
-                                           | (READ if found & ~POLLOUT else 0))
+                                           selector_events(found))
                             count -= 1
                         place += 1
                 finally:
@@ -397,11 +396,6 @@ cdef class PollMethods(SelectorMethods):
         """Forget every registration."""
         super().close()
         self.forget_all()
-
-
-cdef unsigned short poll_events(object events) except? 0xffff:
-    cdef int wanted = events
-    return (POLLIN if wanted & READ else 0) | (POLLOUT if wanted & WRITE else 0)
 
 
 cdef class SelectMethods(SelectorMethods):

@@ -34,6 +34,7 @@ cdef class Sender(Connection):
     cdef int fail(self, object reason) except -1
     cdef int fail_by(self, int error) except -1
 
+    cdef int queue(self, bytes data) except -1
     cdef int send_soon(self, bytes data) except -1
     cdef int send_memory(self, const char *data, Py_ssize_t size) except -1
     cdef Py_ssize_t try_send(self, const char *data, Py_ssize_t size) except -1

@@ -17,7 +17,7 @@ cimport fastsock._libc as libc
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, iovec, msghdr
 from fastsock._platform cimport FASTSOCK_NOSIGNAL, fastsock_sendfile
 from fastsock._python cimport PyBytes_AS_STRING
-from fastsock._readiness cimport READABLE, WRITABLE
+from fastsock._readiness cimport WRITABLE
 from fastsock._traits cimport MOST_SENT_UNDER_GIL
 
 cdef enum:
@@ -55,10 +55,8 @@ cdef class Sender(Connection):
 
     # Sending.
 
-    cdef int send_soon(self, bytes data) except -1:
-        """Send bytes behind those that wait: now, or when the callback returns."""
-        if PyBytes_GET_SIZE(data) == 0 or self.is_ending:
-            return 0
+    cdef int queue(self, bytes data) except -1:
+        """Put bytes behind those that wait."""
         if self.first is None:
             self.first = data
         elif self.others is None:
@@ -66,6 +64,13 @@ cdef class Sender(Connection):
         else:
             self.others.append(data)
         self.pending_size += PyBytes_GET_SIZE(data)
+        return 0
+
+    cdef int send_soon(self, bytes data) except -1:
+        """Send bytes behind those that wait: now, or when the callback returns."""
+        if PyBytes_GET_SIZE(data) == 0 or self.is_ending:
+            return 0
+        self.queue(data)
         if not self.is_dispatching or self.pending_size > self.high_water:
             # While it waits for room, more is no reason to try again.
             if not self.interest & WRITABLE:
@@ -83,14 +88,7 @@ cdef class Sender(Connection):
         if self.pending_size == 0:
             sent = self.try_send(data, size)
         if sent < size and not self.is_ending:
-            rest = PyBytes_FromStringAndSize(data + sent, size - sent)
-            if self.first is None:
-                self.first = rest
-            elif self.others is None:
-                self.others = [rest]
-            else:
-                self.others.append(rest)
-            self.pending_size += size - sent
+            self.queue(PyBytes_FromStringAndSize(data + sent, size - sent))
             self.set_interest()
             self.adjust()
         return 0

@@ -12,7 +12,7 @@ protocol ends its own connection; the loop sees only KeyboardInterrupt and Syste
 import logging
 import sys
 
-from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
@@ -243,8 +243,14 @@ cdef class Transport(Sender):
         return self.end()
 
     cdef int callback_raised(self, str what) except -1:
-        """Log the exception that is being handled, and end the connection with it."""
+        """Log the exception that is being handled, and end the connection with it.
+
+        KeyboardInterrupt and SystemExit go on, and leave the loop. Every other is met
+        here, also those that are no Exception, such as asyncio.CancelledError.
+        """
         error = sys.exc_info()[1]
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise error
         logger.error("%s of %r raised: the connection is closed", what, self, exc_info=error)
         if self.is_dispatching and self.pending_size:
             self.flush()  # what was written before, as far as the kernel takes it
