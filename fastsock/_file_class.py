@@ -1,6 +1,6 @@
 """The class `fastsock.SocketIO`: the raw file under `makefile()`."""
 
-from fastsock import _rawio
+from fastsock import _rawio, _self
 from fastsock._socket_class import stdlib_socket
 
 
@@ -9,3 +9,4 @@ class SocketIO(_rawio.RawMethods, stdlib_socket.SocketIO):
 
 
 SocketIO.__module__ = "fastsock"
+_self.own_methods(SocketIO)

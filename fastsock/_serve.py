@@ -37,6 +37,10 @@ class HandlerServer(BaseServer):
         if batch:
             self._loop.call_at_wake_up(self._service.answer_batch)
 
+    def serve_forever(self):
+        """As Server's."""
+        self._service.run(super().serve_forever)
+
 
 def serve(handler, address=None, *, framing=None, workers=1, batch=False, grace=10.0,
           on_ready=None, **options):

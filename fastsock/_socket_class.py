@@ -80,6 +80,7 @@ class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
 
 socket.__module__ = "fastsock"
 _self.register(socket, stdlib_class)
+_self.own_methods(socket)
 _object.prove(socket)
 
 

@@ -9,6 +9,7 @@ Each is a subclass of the stdlib's selector of the same name; every other name
 import selectors as _stdlib
 
 from fastsock import _selectors, select as _select
+from fastsock._self import own_methods as _own_methods
 from fastsock._socket_class import socket as _socket_class
 
 _selectors.know_fileno(_socket_class.fileno)
@@ -34,6 +35,10 @@ if hasattr(_stdlib, "EpollSelector") and _select.epoll_is_ours:
 
         _selector_cls = _select.epoll
 
+
+for _cls in tuple(globals().values()):
+    if isinstance(_cls, type) and issubclass(_cls, _selectors.SelectorMethods):
+        _own_methods(_cls)
 
 # The stdlib's choice for this system: kqueue's selector stays its own.
 DefaultSelector = globals().get(_stdlib.DefaultSelector.__name__, _stdlib.DefaultSelector)

@@ -54,6 +54,24 @@ def test_a_message_is_whatever_arrived(tmp_path):
     assert {type(data) for data in arrived} == {bytes}
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_messages_grow_and_shrink(tmp_path, batch):
+    """What is large goes another way than what is small, and is expected to come again."""
+    arrived = []
+    handler = ((lambda data: arrived.append(data) or data) if not batch else
+               (lambda messages: arrived.extend(messages) or messages))
+    sizes = [1, 4095, 4096, 4097, 8192, 8193, 1, 16384, 40_000, 65_536, 5000, 9999, 10_001, 3]
+    with answering(handler, unix_address(tmp_path), batch=batch) as served:
+        with served.connect() as client:
+            for size in sizes:
+                data = LARGE[size:2 * size]
+                with served.held():
+                    client.sendall(data)
+                assert receive(client, size) == data
+    assert [len(data) for data in arrived] == sizes
+    assert b"".join(arrived) == b"".join(LARGE[size:2 * size] for size in sizes)
+
+
 def test_a_message_is_64_kib_at_most():
     sizes = []
     with answering(lambda data: sizes.append(len(data)) or data) as served:

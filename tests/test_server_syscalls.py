@@ -52,7 +52,7 @@ CLIENT = """
 import socket, sys
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20) as client:
     for _ in range(COUNT):
-        client.sendall(b"x" * 100)
+        client.sendall(b"x" * SENT)
         left = ANSWER
         while left:
             data = client.recv(left)
@@ -63,9 +63,9 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20) as client:
 
 @pytest.fixture(params=["epoll", "poll"])
 def counted(request, strace, tmp_path):
-    """Runs a server and a client that sends COUNT messages and reads ANSWER bytes to each:
-    how often each system call was made, and the lines of the trace."""
-    def count(code, answer, messages=N):
+    """Runs a server and a client that sends COUNT messages of SENT bytes and reads ANSWER
+    bytes to each: how often each system call was made, and the lines of the trace."""
+    def count(code, answer, messages=N, sent=100):
         output = tmp_path / "trace"
         # Without -f: neither the client nor anybody else is counted.
         subprocess.run(
@@ -73,7 +73,8 @@ def counted(request, strace, tmp_path):
              SERVER.replace("CODE", code), request.param],
             cwd=tmp_path, check=True, capture_output=True, timeout=60,
             env={**os.environ,
-                 "CLIENT": CLIENT.replace("COUNT", str(messages)).replace("ANSWER", str(answer))})
+                 "CLIENT": CLIENT.replace("COUNT", str(messages)).replace("SENT", str(sent))
+                                 .replace("ANSWER", str(answer))})
         found = re.search(r"/mark-start.*?\n(.*?)[^\n]*/mark-end", output.read_text(), re.DOTALL)
         lines = found[1].split("\n")[:-1]
         names = [line.split("(")[0] for line in lines]
@@ -105,9 +106,10 @@ class Under(Buffered):
 ALLOWANCE = 12
 
 
-@pytest.mark.parametrize("name", ECHO)
-def test_an_echo(counted, name):
-    calls, _ = counted(ECHO[name], 100)
+@pytest.mark.parametrize(
+    ("name", "size"), [*((name, 100) for name in ECHO), ("data_received", 16384)])
+def test_an_echo(counted, name, size):
+    calls, _ = counted(ECHO[name], size, sent=size)
     assert calls["sendto"] == N
     assert calls["recvfrom"] == N + 1  # and the end
     # A wait for each message; a look before it, which finds nothing, is one more at most.

@@ -17,7 +17,6 @@ import re
 import struct
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.list cimport PyList_Append
 from libc.string cimport memchr, memcmp, memcpy
 
 from fastsock._arguments cimport as_size
@@ -66,8 +65,7 @@ cdef object messages_in(Framing framing, Inbox *inbox, Py_ssize_t *searched, Py_
         try:
             if not framing.find(front(inbox), length(inbox), searched, inbox.taken, &frame):
                 break
-            PyList_Append(
-                found, PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size))
+            found.append(PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size))
         except (ValueError, MemoryError):
             if count == 0:
                 raise
@@ -257,14 +255,19 @@ cdef class Lines(Framing):
         return True
 
     cdef Py_ssize_t write_trailer(self, char *target) except -1:
-        fastsock_copy(target, PyBytes_AS_STRING(self.delimiter),
-                      PyBytes_GET_SIZE(self.delimiter))
-        return PyBytes_GET_SIZE(self.delimiter)
+        cdef const char *wanted = PyBytes_AS_STRING(self.delimiter)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.delimiter)
+        if size == 1:
+            target[0] = wanted[0]
+        else:
+            fastsock_copy(target, wanted, size)
+        return size
 
     cdef int check_payload(self, const char *payload, Py_ssize_t size) except -1:
         cdef Py_ssize_t wanted_size = PyBytes_GET_SIZE(self.delimiter)
         cdef const char *wanted = PyBytes_AS_STRING(self.delimiter)
-        Framing.check_payload(self, payload, size)
+        if size > self.limit:
+            return Framing.check_payload(self, payload, size)
         if wanted_size == 1:
             if size and memchr(payload, wanted[0], size) != NULL:
                 raise ValueError(f"the message contains the delimiter {self.delimiter!r}")

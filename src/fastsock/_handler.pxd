@@ -1,24 +1,31 @@
 # A connection whose messages go to a function. Its rules are in `_handler.pyx`.
 
+cimport cython
+from cpython.object cimport PyObject
+
 from fastsock._framing cimport Framing
 from fastsock._inbox cimport Inbox
 from fastsock._transport_methods cimport ServerTransport
 
 
+@cython.final
 cdef class Service:
     cdef object handler
     cdef Framing framing            # or None: a message is whatever arrived
     cdef bint is_batch
     cdef list messages              # of this wake-up, if is_batch
     cdef list owners                # (connection, how many of them), in the same order
+    cdef PyObject *current          # the connection whose handler runs; borrowed, or NULL
     # Replies of one connection, until they are sent.
     cdef char *out
     cdef Py_ssize_t out_size
     cdef Py_ssize_t out_room
 
-    cdef int make_room(self, Py_ssize_t size) except -1
+    cdef char *make_room(self, Py_ssize_t size) except NULL
+    cdef int grow(self, Py_ssize_t size) except -1
 
 
+@cython.final
 cdef class HandlerTransport(ServerTransport):
     cdef Service service
     cdef Inbox inbox
@@ -29,8 +36,11 @@ cdef class HandlerTransport(ServerTransport):
     cdef bint has_replies           # those that the service holds are its own
 
     cdef int take_messages(self, Inbox *inbox) except -1
+    cdef int collect_messages(self, Inbox *inbox) except -1
     cdef object take_one(self, Inbox *inbox)
-    cdef int answer(self, object message) except -1
+    cdef int refuse(self, Inbox *inbox, object error) except -1
+    cdef bint takes_whole(self) noexcept
+    cdef int answer_whole(self, bytes message) except -1
     cdef int reply(self, object answer) except -1
     cdef int refuse_behind_a_file(self) except -1
     cdef int reply_with_buffer(self, object payload) except -1

@@ -9,9 +9,9 @@ connections whose messages it was given. Bytes that are no message end theirs.
 """
 
 import logging
+import threading
 
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.list cimport PyList_Append
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
@@ -23,12 +23,10 @@ from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
 from fastsock._readiness cimport READABLE
 
 from fastsock._exceptions import FramingError, LimitOverrunError
-
-cdef extern from "_current.h":
-    void *fastsock_set_current(void *connection) noexcept
-    void *fastsock_get_current() noexcept
+from fastsock._self import own_methods
 
 cdef object logger = logging.getLogger("fastsock.server")
+cdef object of_thread = threading.local()  # `service`: the one that runs in this thread
 
 cdef enum:
     MOST_GATHERED = 65536       # replies above are sent before more are made
@@ -67,6 +65,15 @@ cdef class Service:
         cdef HandlerTransport made = HandlerTransport.__new__(HandlerTransport)
         made.service = self
         return made
+
+    def run(self, function):
+        """Internal: call what runs the loop; current_connection() is for its handlers."""
+        previous = getattr(of_thread, "service", None)
+        of_thread.service = self
+        try:
+            function()
+        finally:
+            of_thread.service = previous
 
     def answer_batch(self):
         """Internal: at the end of a wake-up, give the handler all that it brought."""
@@ -109,17 +116,19 @@ cdef class Service:
                 connection.close_if_drained()
             position += count
 
-    cdef int make_room(self, Py_ssize_t size) except -1:
-        """Room for so many bytes behind the replies."""
-        cdef Py_ssize_t room
-        cdef char *memory
+    cdef char *make_room(self, Py_ssize_t size) except NULL:
+        """Where the replies end, with room for so many bytes."""
         if self.out_room - self.out_size < size:
-            room = max(4096, self.out_size + size + self.out_room)
-            memory = <char *>realloc(self.out, room)
-            if memory == NULL:
-                raise MemoryError(f"no memory for {room} bytes of replies")
-            self.out = memory
-            self.out_room = room
+            self.grow(size)
+        return self.out + self.out_size
+
+    cdef int grow(self, Py_ssize_t size) except -1:
+        cdef Py_ssize_t room = max(4096, self.out_size + size + self.out_room)
+        cdef char *memory = <char *>realloc(self.out, room)
+        if memory == NULL:
+            raise MemoryError(f"no memory for {room} bytes of replies")
+        self.out = memory
+        self.out_room = room
         return 0
 
 
@@ -139,6 +148,8 @@ cdef class HandlerTransport(ServerTransport):
         cdef Inbox arrived
         if self.is_refused:
             return 0
+        if self.takes_whole():
+            return self.answer_whole(PyBytes_FromStringAndSize(data, size))
         if length(&self.inbox) == 0:
             # The usual case: whole messages, which need not be copied anywhere first.
             arrived.memory = <char *>data
@@ -157,42 +168,95 @@ cdef class HandlerTransport(ServerTransport):
             settle(&self.inbox)
         return self.close_if_drained()
 
+    cdef int read(self) except -1:
+        if self.comes_large and self.tls is None and self.takes_whole():
+            return self.read_into_bytes()
+        return ServerTransport.read(self)
+
+    cdef int received_bytes(self, bytes data) except -1:
+        return self.answer_whole(data)
+
+    cdef bint takes_whole(self) noexcept:
+        """Is what arrives now a message, to be answered now?"""
+        return (self.service.framing is None and not self.service.is_batch
+                and not self.is_held and length(&self.inbox) == 0)
+
+    cdef int answer_whole(self, bytes message) except -1:
+        """Answer what arrived, without a framing: a usual answer is sent as it is."""
+        cdef Service service = self.service
+        cdef PyObject *previous = service.current
+        self.inbox.taken += PyBytes_GET_SIZE(message)
+        service.current = <PyObject *>self
+        try:
+            answer = service.handler(message)
+            if (type(answer) is bytes and PyBytes_GET_SIZE(answer) < LARGE
+                    and self.tls is None and self.region is None and not self.closing):
+                self.send_memory(PyBytes_AS_STRING(<PyObject *>answer),
+                                 PyBytes_GET_SIZE(answer))
+            else:
+                self.reply(answer)
+                self.send_out()
+        except BaseException:
+            self.give_up("the handler")
+        finally:
+            service.current = previous
+        if self.has_peer_ended or self.is_draining:
+            self.close_if_drained()
+        return 0
+
     cdef int take_messages(self, Inbox *inbox) except -1:
         """Answer the whole messages at the front."""
         cdef Service service = self.service
-        cdef void *previous
-        cdef Py_ssize_t before
+        cdef PyObject *previous = service.current
+        cdef bint is_answering = False
         if service.is_batch:
-            before = len(service.messages)
-            while not (self.closing or self.is_held):
-                message = self.take_one(inbox)
-                if message is None:
-                    break
-                PyList_Append(service.messages, message)
-            if len(service.messages) > before:
-                service.owners.append((self, len(service.messages) - before))
-                self.waiting += len(service.messages) - before
-            return 0
-        previous = fastsock_set_current(<void *>self)
+            return self.collect_messages(inbox)
+        service.current = <PyObject *>self
         try:
             while not (self.closing or self.is_held):
                 message = self.take_one(inbox)
                 if message is None:
                     break
-                self.answer(message)
+                is_answering = True
+                self.reply(service.handler(message))
+                is_answering = False
                 if service.out_size > MOST_GATHERED:
                     self.send_out()
-        except (KeyboardInterrupt, SystemExit):
-            self.is_held = True  # the messages behind wait until the loop goes on
-            self.loop.soon.append((self.resume, ()))
-            raise
+            self.send_out()
+        except BaseException as error:
+            if isinstance(error, (FramingError, LimitOverrunError)) and not is_answering:
+                self.refuse(inbox, error)
+                self.send_out()
+                return 0
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                self.is_held = True  # the messages behind wait until the loop goes on
+                self.loop.soon.append((self.resume, ()))
+            self.give_up("the handler")
         finally:
-            fastsock_set_current(previous)
-            self.send_out()  # also what was answered before a KeyboardInterrupt
+            service.current = previous
+        return 0
+
+    cdef int collect_messages(self, Inbox *inbox) except -1:
+        """Let the whole messages at the front wait for the batch."""
+        cdef list messages = self.service.messages
+        cdef Py_ssize_t before = len(messages)
+        try:
+            while not (self.closing or self.is_held):
+                message = self.take_one(inbox)
+                if message is None:
+                    break
+                messages.append(message)
+        except (FramingError, LimitOverrunError) as error:
+            self.refuse(inbox, error)
+        finally:
+            if len(messages) > before:
+                self.service.owners.append((self, len(messages) - before))
+                self.waiting += len(messages) - before
         return 0
 
     cdef object take_one(self, Inbox *inbox):
-        """The message at the front, or None if there is none."""
+        """The message at the front, or None if there is none. Raises FramingError and
+        LimitOverrunError for what can't be one."""
         cdef Framing framing = self.service.framing
         cdef Frame frame
         if length(inbox) == 0:
@@ -201,25 +265,18 @@ cdef class HandlerTransport(ServerTransport):
             message = PyBytes_FromStringAndSize(front(inbox), length(inbox))
             take(inbox, length(inbox))
             return message
-        try:
-            if not framing.find(front(inbox), length(inbox), &self.searched, inbox.taken,
-                                &frame):
-                return None
-        except (FramingError, LimitOverrunError) as error:
-            logger.info("%r sent what is no message: %s", self, error)
-            take(inbox, length(inbox))
-            self.is_refused = True
+        if not framing.find(front(inbox), length(inbox), &self.searched, inbox.taken, &frame):
             return None
         message = PyBytes_FromStringAndSize(front(inbox) + frame.header, frame.size)
         take(inbox, frame.total)
         self.searched = 0
         return message
 
-    cdef int answer(self, object message) except -1:
-        try:
-            self.reply(self.service.handler(message))
-        except BaseException:
-            self.give_up("the handler")
+    cdef int refuse(self, Inbox *inbox, object error) except -1:
+        """What is at the front is no message, and what follows it can't be told."""
+        logger.info("%r sent what is no message: %s", self, error)
+        take(inbox, length(inbox))
+        self.is_refused = True
         return 0
 
     cdef int give_up(self, str what) except -1:
@@ -270,21 +327,23 @@ cdef class HandlerTransport(ServerTransport):
         """Write one answer: `payload`, whose bytes are at `data`."""
         cdef Service service = self.service
         cdef Framing framing = service.framing
+        cdef char *end
         if framing is not None:
             framing.check_payload(data, size)
-            service.make_room(size + 2 * MOST_HEADER if size < LARGE else MOST_HEADER)
-            service.out_size += framing.write_header(size, service.out + service.out_size)
+        end = service.make_room(2 * MOST_HEADER + (size if size < LARGE else 0))
+        if framing is not None:
+            end += framing.write_header(size, end)
+        if size < LARGE:
+            fastsock_copy(end, data, size)
+            end += size
         else:
-            service.make_room(size if size < LARGE else 0)
-        if size >= LARGE:
+            service.out_size = end - service.out
             self.has_replies = service.out_size > 0
             self.say(payload)
-            service.make_room(MOST_HEADER)
-        else:
-            fastsock_copy(service.out + service.out_size, data, size)
-            service.out_size += size
+            end = service.make_room(MOST_HEADER)
         if framing is not None:
-            service.out_size += framing.write_trailer(service.out + service.out_size)
+            end += framing.write_trailer(end)
+        service.out_size = end - service.out
         self.has_replies = service.out_size > 0
         return 0
 
@@ -379,7 +438,10 @@ cdef class HandlerTransport(ServerTransport):
                     or before == self.inbox.taken + length(&self.inbox)):
                 break
             before = self.inbox.taken + length(&self.inbox)
-            self.ready(READABLE)
+            try:
+                self.ready(READABLE)
+            except Exception:
+                self.ready_raised()
         if self.waiting:
             self.service.answer_batch()
         self.is_draining = True
@@ -393,6 +455,9 @@ cdef class HandlerTransport(ServerTransport):
                 self.has_peer_ended or self.is_draining and length(&self.inbox) == 0):
             self.close_gently()
         return 0
+
+
+own_methods(HandlerTransport)
 
 
 def current_connection():
@@ -410,8 +475,8 @@ def current_connection():
         No handler runs in this thread, or one that takes batches, whose messages come
         from many connections.
     """
-    cdef void *current = fastsock_get_current()
-    if current == NULL:
+    cdef Service service = getattr(of_thread, "service", None)
+    if service is None or service.current == NULL:
         raise RuntimeError("current_connection() is for a handler of fastsock.serve() while "
                            "it runs, and not for one with batch=True")
-    return <object>current
+    return <object>service.current

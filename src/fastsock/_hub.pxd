@@ -1,9 +1,12 @@
 # What the connections of a server share. Its rules are in `_hub.pyx`.
 
+cimport cython
+
 from fastsock._address cimport SocketAddress
 from fastsock._loop cimport Loop, Watched
 
 
+@cython.final
 cdef class Hub:
     cdef readonly Loop loop
     cdef object make_connection         # a function of nothing: a new Transport

@@ -1,5 +1,6 @@
 # The event loop: what it watches, and when. Its rules are in `_loop.pyx`.
 
+cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
@@ -17,17 +18,26 @@ cdef class Watched:
 
     cdef int watch(self, int interest) except -1
     cdef int ready(self, int events) except -1
+    cdef int ready_raised(self) except -1
     cdef int timed_out(self) except -1
     cdef int drain(self) except -1
     cdef int end_now(self) except -1
 
+    @cython.final
+    cdef inline void is_active(self) noexcept:
+        """Something happened here just now; once a wake-up is enough."""
+        if self.active_ns != self.loop.now_ns:
+            self.loop.touch(self)
 
+
+@cython.final
 cdef class TimerHandle:
     cdef object callback            # None: cancelled or done
     cdef tuple arguments
     cdef int64_t deadline_ns
 
 
+@cython.final
 cdef class Loop:
     cdef readonly Readiness readiness
     cdef list watched               # by fd

@@ -54,9 +54,13 @@ cdef class Watched:
         return 0
 
     cdef int ready(self, int events) except -1:
-        """Called with READABLE, WRITABLE and whatever else poll(2) says. Raises only what
-        is to leave the loop."""
+        """Called with READABLE, WRITABLE and whatever else poll(2) says."""
         raise NotImplementedError
+
+    cdef int ready_raised(self) except -1:
+        """Called while an exception of ready() is being handled. It leaves the loop, unless
+        it is met here."""
+        raise
 
     cdef int timed_out(self) except -1:
         """Called when nothing happened for the loop's idle timeout."""
@@ -350,14 +354,21 @@ cdef class Loop:
         return max(until_ns - self.now_ns, 0)
 
     cdef int dispatch(self, int count) except -1:
-        cdef int index, fd
+        cdef int index = 0
+        cdef int events
         cdef PyObject *found
-        for index in range(count):
-            fd = self.readiness.events[index].data.fd
-            found = PyList_GET_ITEM(self.watched, fd)
-            if <object>found is not None:
-                watched = <object>found  # owned for the time of the call
-                (<Watched>watched).ready(self.readiness.events[index].events)
+        watched = None
+        while index < count:
+            try:
+                while index < count:  # one `try` for all of them: most raise nothing
+                    found = PyList_GET_ITEM(self.watched, self.readiness.events[index].data.fd)
+                    events = <int>self.readiness.events[index].events
+                    index += 1
+                    if <object>found is not None:
+                        watched = <object>found  # owned for the time of the call
+                        (<Watched>watched).ready(events)
+            except Exception:
+                (<Watched>watched).ready_raised()
         return 0
 
 

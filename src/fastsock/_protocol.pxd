@@ -1,8 +1,11 @@
 # A connection whose protocol is the user's. Its rules are in `_protocol.pyx`.
 
+cimport cython
+
 from fastsock._transport_methods cimport ServerTransport
 
 
+@cython.final
 cdef class ProtocolTransport(ServerTransport):
     cdef object protocol
     cdef object data_received       # its method, looked up once

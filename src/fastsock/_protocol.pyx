@@ -13,6 +13,8 @@ from fastsock._buffers cimport borrow_writable
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
 from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
 
+from fastsock._self import own_methods
+
 
 cdef class ProtocolTransport(ServerTransport):
     """A connection of a Server, with the methods of asyncio's transports.
@@ -49,17 +51,23 @@ cdef class ProtocolTransport(ServerTransport):
             return 0
         if self.takes_buffers:
             return self.fill_buffer(data, size)
+        return self.received_bytes(PyBytes_FromStringAndSize(data, size))
+
+    cdef int received_bytes(self, bytes data) except -1:
         try:
             if self.data_received is None:
                 self.data_received = self.protocol.data_received
-            self.data_received(PyBytes_FromStringAndSize(data, size))
+            self.data_received(data)
         except BaseException:
             self.callback_raised("data_received()")
         return 0
 
     cdef int read(self) except -1:
-        if self.takes_buffers and self.tls is None:
-            return self.read_into_buffer()
+        if self.tls is None:
+            if self.takes_buffers:
+                return self.read_into_buffer()
+            if self.comes_large:
+                return self.read_into_bytes()
         return ServerTransport.read(self)
 
     cdef int read_into_buffer(self) except -1:
@@ -79,7 +87,7 @@ cdef class ProtocolTransport(ServerTransport):
             finally:
                 PyBuffer_Release(&view)
             if size > 0:
-                self.loop.touch(self)
+                self.is_active()
                 self.protocol.buffer_updated(size)
         except BaseException:
             self.callback_raised("get_buffer() or buffer_updated()")
@@ -173,6 +181,9 @@ cdef class ProtocolTransport(ServerTransport):
         except BaseException:
             self.callback_raised("pause_writing() or resume_writing()")
         return 0
+
+
+own_methods(ProtocolTransport)
 
 
 def new_connection():

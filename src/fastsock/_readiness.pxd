@@ -1,5 +1,6 @@
 # Which of many fds are ready. Its rules are in `_readiness.pyx`.
 
+cimport cython
 from libc.stdint cimport int64_t
 
 from fastsock._epoll cimport epoll, epoll_event
@@ -11,6 +12,7 @@ cdef enum:
     WRITABLE = 4
 
 
+@cython.final
 cdef class Readiness:
     cdef epoll by_epoll         # or None
     cdef poll by_poll           # or None

@@ -3,10 +3,22 @@
 Rules: no method reads the memory of an object that is not a socket. A method that
 is built on another's system call must not go around a class with a recv,
 recv_into, send or sendall of its own (TLS has them): it asks `overrides` first,
-and then goes through the class's methods, or refuses.
+and then goes through the class's methods, or refuses. A class that programs use has
+its inherited methods as its own.
 """
 
 import _socket
+
+from cpython.object cimport PyTypeObject
+
+cdef extern from "Python.h":
+    ctypedef struct MethodDescriptor "PyMethodDescrObject":
+        void *d_method
+    ctypedef struct TypeWithDict "PyTypeObject":
+        PyObject *tp_dict
+    PyTypeObject PyMethodDescr_Type
+    object PyDescr_NewMethod(PyTypeObject *cls, void *method)
+    void PyType_Modified(PyTypeObject *cls)
 
 base_type = <PyTypeObject *><PyObject *>_socket.socket
 socket_type = NULL
@@ -23,6 +35,25 @@ def register(cls, parent):
     socket_class = cls
     stdlib_class = parent
     socket_type = <PyTypeObject *><PyObject *>cls
+
+
+def own_methods(cls):
+    """Give a class the methods that it inherits from ours, as its own.
+
+    The interpreter calls a method of an extension straight away where the class that
+    defines it is the very class of self, and else takes the long way, which costs as much
+    as what recv() does itself.
+    """
+    cdef PyTypeObject *cls_type = <PyTypeObject *><PyObject *>cls
+    cdef dict names = <dict>(<TypeWithDict *>cls_type).tp_dict
+    for base in cls.__mro__[1:]:
+        if not base.__module__.startswith("fastsock."):
+            break
+        for name, method in base.__dict__.items():
+            if name not in names and Py_TYPE(method) == &PyMethodDescr_Type:
+                names[name] = PyDescr_NewMethod(
+                    cls_type, (<MethodDescriptor *><PyObject *>method).d_method)
+    PyType_Modified(cls_type)
 
 
 cdef int refuse(object self) except -1:

@@ -107,7 +107,7 @@ cdef class Sender(Connection):
                     sent = libc.send(fd, data, size, FASTSOCK_NOSIGNAL)
                     error = libc.errno
             if sent >= 0:
-                self.loop.touch(self)
+                self.is_active()
                 return sent
             if error in (EAGAIN, EWOULDBLOCK):
                 return 0
@@ -165,7 +165,7 @@ cdef class Sender(Connection):
                 if sent < 0:
                     return self.fail_by(libc.errno)
                 if sent:
-                    self.loop.touch(self)
+                    self.is_active()
             if sent == 0:
                 break
             if sent == self.pending_size:
@@ -200,7 +200,7 @@ cdef class Sender(Connection):
             if sent > 0:
                 region.offset += sent
                 region.left -= sent
-                self.loop.touch(self)
+                self.is_active()
             elif sent == 0:
                 return self.fail(EOFError(
                     f"the file ended {region.left} bytes before what was to be sent"))

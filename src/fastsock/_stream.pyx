@@ -19,6 +19,8 @@ from fastsock._python cimport BufferView, PyBuffer_Release
 from fastsock._reader cimport fastsock_claim, fastsock_release
 from fastsock._wait cimport Budget
 
+from fastsock._self import own_methods
+
 cdef enum:
     LARGEST_SIZE = 1 << 30
 
@@ -254,6 +256,9 @@ cdef class Stream(MessageReader):
         finally:
             PyBuffer_Release(&view)
         return 0
+
+
+own_methods(Stream)
 
 
 cdef Py_ssize_t checked_size(str name, object value) except -1:

@@ -19,6 +19,7 @@ cdef class Transport(Sender):
     cdef unsigned char is_held          # not read because the peer does not read
     cdef unsigned char has_peer_ended
     cdef unsigned char has_ended
+    cdef unsigned char comes_large      # what arrived last was
     cdef unsigned char has_sock         # `sock` was made: it closes the fd where nobody else does
     cdef unsigned char peer_size        # 0: ask the kernel
     cdef unsigned char[PEER_ROOM] peer
@@ -27,11 +28,14 @@ cdef class Transport(Sender):
     # The protocol's side.
     cdef int opened(self) except -1
     cdef int received(self, const char *data, Py_ssize_t size) except -1
+    cdef int received_bytes(self, bytes data) except -1
     cdef int peer_ended(self) except -1
     cdef int lost(self, object reason) except -1
     # The socket's side.
     cdef int read(self) except -1
-    cdef int take_in(self, const char *data, Py_ssize_t size) except -1
+    cdef int read_into_bytes(self) except -1
+    cdef int read_nothing(self, Py_ssize_t size, int error) except -1
+    cdef int take_in(self, bytes made, const char *data, Py_ssize_t size) except -1
     cdef int take_in_tls(self, const char *data, Py_ssize_t size) except -1
     cdef int take_eof(self) except -1
     cdef int say(self, object data) except -1

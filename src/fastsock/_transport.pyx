@@ -14,6 +14,7 @@ import sys
 
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
@@ -21,7 +22,9 @@ from fastsock._address cimport SocketAddress
 from fastsock._buffers cimport borrow_readable
 from fastsock._hub cimport Hub
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
-from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
+from fastsock._python cimport (
+    BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING, _PyBytes_Resize,
+)
 from fastsock._readiness cimport READABLE, WRITABLE
 
 cdef object logger = logging.getLogger("fastsock.server")
@@ -32,6 +35,7 @@ cdef tuple EVERYDAY = (BrokenPipeError, ConnectionResetError, ConnectionAbortedE
 
 cdef enum:
     SHUT_WR = 1
+    LARGE = 4096                # a receive whose copy costs more than an object of its size
 
 
 cdef class Transport(Sender):
@@ -62,7 +66,7 @@ cdef class Transport(Sender):
             memcpy(self.peer, &peer.storage, peer.size)
         hub.loop.adopt(self, READABLE)
         hub.connections += 1
-        hub.loop.touch(self)
+        self.is_active()
         if hub.ssl_context is None:
             return self.establish()
         try:
@@ -114,6 +118,10 @@ cdef class Transport(Sender):
         """Bytes arrived."""
         raise NotImplementedError
 
+    cdef int received_bytes(self, bytes data) except -1:
+        """Bytes arrived, and need not be copied to be kept; see read_into_bytes()."""
+        return self.received(PyBytes_AS_STRING(<PyObject *>data), PyBytes_GET_SIZE(data))
+
     cdef int peer_ended(self) except -1:
         """The peer sends no more. Whoever does not want to send either closes."""
         raise NotImplementedError
@@ -127,31 +135,61 @@ cdef class Transport(Sender):
     cdef int ready(self, int events) except -1:
         if self.is_ending:
             return 0
-        try:
-            if events & ~READABLE and (self.pending_size or self.region is not None):
-                self.flush()
-            if self.interest & READABLE and events & ~WRITABLE:
-                self.read()
-        except Exception:  # no memory, mostly: what a protocol raises is met earlier
-            self.callback_raised("the work")
+        if events & ~READABLE and (self.pending_size or self.region is not None):
+            self.flush()
+        if self.interest & READABLE and events & ~WRITABLE:
+            self.read()
         return 0
 
+    cdef int ready_raised(self) except -1:
+        # No memory, mostly: what a protocol raises is met earlier.
+        return self.callback_raised("the work")
+
     cdef int read(self) except -1:
+        """Receive into the loop's memory."""
         cdef Py_ssize_t size = libc.recv(self.fd, self.loop.scratch, self.loop.scratch_size, 0)
         if size > 0:
-            return self.take_in(self.loop.scratch, size)
+            return self.take_in(None, self.loop.scratch, size)
+        return self.read_nothing(size, libc.errno)
+
+    cdef int read_into_bytes(self) except -1:
+        """As read(), into the object that is handed over: what is large is not copied.
+
+        Chosen where the last one was large, since whoever sends much does so again.
+        """
+        cdef Py_ssize_t room = self.loop.scratch_size
+        cdef Py_ssize_t size
+        cdef int error
+        cdef PyObject *made = NewBytes(NULL, room)
+        size = libc.recv(self.fd, PyBytes_AS_STRING(made), room, 0)
+        error = libc.errno
+        if size <= 0:
+            Py_DECREF(<object>made)
+            return self.read_nothing(size, error)
+        if size < room:
+            _PyBytes_Resize(&made, size)
+        data = <bytes>made
+        Py_DECREF(data)  # `data` owns it
+        return self.take_in(data, PyBytes_AS_STRING(made), size)
+
+    cdef int read_nothing(self, Py_ssize_t size, int error) except -1:
+        """recv(2) said that the peer has ended, or nothing is there, or an error."""
         if size == 0:
             return self.take_eof()
-        if libc.errno in (EAGAIN, EWOULDBLOCK, EINTR):
+        if error in (EAGAIN, EWOULDBLOCK, EINTR):
             return 0
-        return self.fail_by(libc.errno)
+        return self.fail_by(error)
 
-    cdef int take_in(self, const char *data, Py_ssize_t size) except -1:
-        """Bytes arrived: to the protocol, and send what it wrote."""
-        self.loop.touch(self)
+    cdef int take_in(self, bytes made, const char *data, Py_ssize_t size) except -1:
+        """Bytes arrived, in an object of their own or not: to the protocol, and send what
+        it wrote."""
+        self.comes_large = size >= LARGE
+        self.is_active()
         self.is_dispatching = True
         try:
-            if self.tls is None:
+            if made is not None:
+                self.received_bytes(made)
+            elif self.tls is None:
                 self.received(data, size)
             else:
                 self.take_in_tls(data, size)
