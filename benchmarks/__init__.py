@@ -1,1 +1,1 @@
-"""Benchmarks: one file a subject. All: python -m benchmarks; one: python -m benchmarks.SUBJECT."""
+"""Benchmarks: one file a subject. All: python -m benchmarks; one: python -m benchmarks SUBJECT."""

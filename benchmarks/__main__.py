@@ -12,9 +12,12 @@ import importlib
 import os
 import sys
 
-SUBJECTS = ["instructions", "calls", "receive_sizes", "convoy", "accept", "files_and_buffers",
-            "streams", "datagrams", "ping_pong", "idle", "selectors", "echo_server", "relay",
-            "idle_connections", "computing", "imports", "real_clients", "sweeps"]
+SUBJECTS = ["calls", "timeouts", "receive_sizes", "convoy", "threads", "accept", "connect",
+            "files_and_buffers", "streams", "datagrams", "ping_pong", "idle", "selectors",
+            "echo_server", "relay", "bulk", "idle_connections", "computing", "imports",
+            "real_clients", "sweeps", "instructions"]
+#: Those that are run when they are named.
+ON_REQUEST = ["system_calls"]
 
 
 def parser_of():
@@ -22,7 +25,8 @@ def parser_of():
         prog="python -m benchmarks", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="COMMAND, SUBJECT or FILE",
-                        help=f"subjects: {', '.join(SUBJECTS)}")
+                        help=f"subjects: {', '.join(SUBJECTS)}; and, only where they are named, "
+                             f"{', '.join(ON_REQUEST)}")
     parser.add_argument("--quick", action="store_true",
                         help="fewer rounds and shorter loads: all subjects in some minutes")
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE")
@@ -51,9 +55,9 @@ def main():
             return finish(read(rest[0]), options)
         subjects = rest if command in ("check", "run") else options.what
         for subject in subjects:
-            if subject not in SUBJECTS:
+            if subject not in SUBJECTS + ON_REQUEST:
                 parser.error(f"{subject!r} is neither a command nor a subject; "
-                             f"there are: {', '.join(SUBJECTS)}")
+                             f"there are: {', '.join(SUBJECTS + ON_REQUEST)}")
         data = read(options.file) if options.file else measure(subjects or SUBJECTS)
         return finish(data, options, is_check=command == "check")
     except (OSError, ValueError) as error:
@@ -69,23 +73,29 @@ def read(path):
 def measure(subjects):
     """Run subjects: results as data."""
     import resource
+    import time
 
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn,
+    )
 
     from benchmarks import results
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    data = {"machine": results.machine(), "subjects": {}}
+    data = {"machine": results.machine(), "took_s": {}, "subjects": {}}
     with Progress(TextColumn("{task.description}"), BarColumn(),
                   TextColumn("{task.completed} of {task.total} subjects"),
-                  TimeElapsedColumn(), disable=not sys.stderr.isatty()) as progress:
+                  TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                  disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=len(subjects))
         for subject in subjects:
             progress.update(task, description=subject)
             found = data["subjects"][subject] = []
+            started = time.monotonic()
             for row in importlib.import_module(f"benchmarks.{subject}").rows():
                 found.append(results.as_data(row))
                 progress.update(task, description=f"{subject}: {row.case[:40]}")
+            data["took_s"][subject] = round(time.monotonic() - started, 1)
             progress.advance(task)
     return data
 

@@ -1,4 +1,4 @@
-"""Accepting from a full backlog, and connecting: python -m benchmarks.accept"""
+"""Accepting from a full backlog: python -m benchmarks accept"""
 
 import time
 
@@ -36,23 +36,6 @@ def many(listener, count):
     return connections
 
 
-def connect(module):
-    listener = module.create_server(("127.0.0.1", 0), backlog=BACKLOG)
-    address = listener.getsockname()
-
-    def measured(count):
-        elapsed_ns = 0
-        for _ in range(count):
-            started = time.perf_counter_ns()
-            client = module.create_connection(address)
-            elapsed_ns += time.perf_counter_ns() - started
-            server, _ = listener.accept()
-            client.close()
-            server.close()
-        return elapsed_ns
-    return measured
-
-
 def rows():
     stdlib, ours = IMPLEMENTATIONS["stdlib"], IMPLEMENTATIONS["fastsock"]
     yield in_turn("accept, listener with a timeout", {
@@ -61,5 +44,3 @@ def rows():
     yield in_turn("the same by accept_many", {
         "stdlib": accept_all(stdlib, one_by_one), "fastsock": accept_all(ours, many)},
         BACKLOG)
-    yield in_turn("create_connection(('127.0.0.1', port))", {
-        name: connect(module) for name, module in IMPLEMENTATIONS.items()}, 100)

@@ -1,4 +1,4 @@
-"""One send and one receive of 64 bytes that are there, in each mode: python -m benchmarks.calls"""
+"""One send and one receive of 64 bytes that are there, in each mode: python -m benchmarks calls"""
 
 from benchmarks.common import IMPLEMENTATIONS, tcp_pair, unix_pair
 from benchmarks.measure import in_turn, timed, with_c
@@ -18,16 +18,11 @@ def send_and_receive(pair):
     return work
 
 
-def repeat(sock, what):
+def family(sock):
     @timed
     def work(count):
-        if what == "settimeout":
-            settimeout = sock.settimeout
-            for _ in range(count):
-                settimeout(5)
-        else:
-            for _ in range(count):
-                sock.family
+        for _ in range(count):
+            sock.family
     return work
 
 
@@ -42,7 +37,6 @@ def rows():
                     for name, module in IMPLEMENTATIONS.items()}
         floor = "unix" if make is unix_pair else "tcp"
         yield in_turn(title, with_c(variants, "calls", floor, 64), 500)
-    for what, title in (("settimeout", "settimeout(5) again"), ("family", ".family")):
-        variants = {name: repeat(unix_pair(module, 5)[0], what)
-                    for name, module in IMPLEMENTATIONS.items()}
-        yield in_turn(title, variants, 2000)
+    variants = {name: family(unix_pair(module, 5)[0])
+                for name, module in IMPLEMENTATIONS.items()}
+    yield in_turn(".family", variants, 2000)

@@ -1,4 +1,4 @@
-"""Datagrams over loopback, in batches and one by one: python -m benchmarks.datagrams"""
+"""Datagrams over loopback, in batches and one by one: python -m benchmarks datagrams"""
 
 import os
 import socket as stdlib_socket

@@ -72,8 +72,14 @@ import rloop
 with asyncio.Runner(loop_factory=rloop.new_event_loop) as runner:
     runner.run(main())
 """
-#: Other libraries, where they are installed.
+ON_AIOFASTNET = ON_ASYNCIO + """
+import aiofastnet
+aiofastnet.install_policy()
+asyncio.run(main())
+"""
+#: Other libraries, where they are installed; not picows, which speaks WebSocket only.
 for name, code in (("uvloop", ON_ASYNCIO + "import uvloop; uvloop.run(main())"),
+                   ("aiofastnet", ON_AIOFASTNET),
                    ("rloop", ON_RLOOP), ("trio", ON_TRIO), ("gevent", ON_GEVENT)):
     if importlib.util.find_spec(name):
         SERVERS[name] = python(code)

@@ -1,11 +1,9 @@
-"""makefile, recv_exactly, sendmsg_all and bulk transfers:
-python -m benchmarks.files_and_buffers"""
+"""makefile, recv_exactly and sendmsg_all: python -m benchmarks files_and_buffers"""
 
-import socket as stdlib_socket
 import time
 
-from benchmarks.common import IMPLEMENTATIONS, on_processor, partner, tcp_pair, unix_pair
-from benchmarks.measure import in_turn, timed, with_c
+from benchmarks.common import IMPLEMENTATIONS, on_processor, partner, unix_pair
+from benchmarks.measure import in_turn, timed
 
 
 def readline(module):
@@ -81,25 +79,6 @@ def gathered(module, buffers, send):
     return on_processor(0, work)
 
 
-def bulk(module, size):
-    def send_pieces(sock):
-        data = bytes(size)
-        while count := sock.recv(8, stdlib_socket.MSG_WAITALL):
-            for _ in range(int.from_bytes(count, "little")):
-                sock.sendall(data)
-
-    sock = partner(tcp_pair(module), send_pieces)
-    target = bytearray(size)
-
-    @timed
-    def work(count):
-        sock.sendall(count.to_bytes(8, "little"))
-        left = size * count
-        while left:
-            left -= sock.recv_into(target)
-    return on_processor(0, work)
-
-
 def joined(sock, buffers):
     sock.sendall(b"".join(buffers))
 
@@ -120,7 +99,3 @@ def rows():
         yield in_turn(f"sendmsg_all of {number} x {size} B, join + sendall", {
             "stdlib": gather(stdlib, buffers, joined),
             "fastsock": gather(ours, buffers, all_of)}, 20)
-    for size in (64 << 10, 1 << 20):
-        variants = {name: bulk(module, size) for name, module in IMPLEMENTATIONS.items()}
-        yield in_turn(f"bulk over TCP, pieces of {size >> 10} KiB",
-                      with_c(variants, "calls", "bulk", size), (128 << 20) // size, rounds=21)

@@ -1,4 +1,4 @@
-"""What spinning costs where it brings nothing: python -m benchmarks.idle"""
+"""What spinning costs where it brings nothing: python -m benchmarks idle"""
 
 import os
 import time

@@ -44,8 +44,9 @@ class Row:
 
     @property
     def ratio(self):
-        """How many times the stdlib's rate."""
-        return self.median("stdlib") / self.median("fastsock")
+        """How many times the stdlib's rate; None where nothing is left."""
+        ours = self.median("fastsock")
+        return self.median("stdlib") / ours if ours else None
 
     @property
     def of_c(self):

@@ -1,4 +1,4 @@
-"""64 bytes to another process and back, asleep and spinning: python -m benchmarks.ping_pong"""
+"""64 bytes to another process and back, asleep and spinning: python -m benchmarks ping_pong"""
 
 from benchmarks.common import IMPLEMENTATIONS, on_processor, partner, tcp_pair, unix_pair
 from benchmarks.measure import in_turn, timed

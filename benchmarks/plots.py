@@ -47,7 +47,7 @@ def curves(sweep, folder):
 
 def ratios(subject, results, folder):
     """One subject: how many times the stdlib's rate, a bar a case."""
-    rows = [result for result in results if "ratio" in result]
+    rows = [result for result in results if result.get("ratio")]
     if not rows:
         return
     figure, axes = plt.subplots(figsize=(8, 0.9 + 0.38 * len(rows)))

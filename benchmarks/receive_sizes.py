@@ -1,5 +1,5 @@
 """recv(n) of n from 1 KiB to 16 MiB, with 1 byte to all of it there:
-python -m benchmarks.receive_sizes"""
+python -m benchmarks receive_sizes"""
 
 import time
 

@@ -24,7 +24,8 @@ def cells(result, verdicts):
     variants = result["variants"]
     medians = [number(variants[name]["median"]) if name in variants else ""
                for name in ("stdlib", "fastsock", "C")]
-    ratio = f"{result['ratio']:.2f}" + (" (noisy)" if result["noisy"] else "")
+    ratio = "" if result["ratio"] is None else f"{result['ratio']:.2f}"
+    ratio += " (noisy)" if result["noisy"] else ""
     return [result["case"], *medians, ratio, percent(result["overhead_gone"]), asked]
 
 
@@ -96,6 +97,8 @@ def compare(old, new):
             if other is None or "curves" in result:
                 continue
             kind = "value" if "value" in result else "ratio"
+            if result[kind] is None or other[kind] is None:
+                continue
             found.append((subject, result["case"], other[kind], result[kind],
                           result[kind] / other[kind] if other[kind] else float("nan")))
     return found

@@ -1,6 +1,7 @@
 """Results as data: what is written to a JSON file, and read again.
 
-A file: {"machine": {...}, "subjects": {name: [result, ...]}}. A result of variants has
+A file: {"machine": {...}, "took_s": {subject: seconds}, "subjects": {name: [result, ...]}}.
+A result of variants has
 "case", "unit", "variants": {name: {"median", "low", "high", "samples"}}, "ratio", "of_c",
 "overhead_gone", "noisy"; a single figure has "case", "unit", "value"; a sweep has "case",
 "unit", "x", "xs", "curves": {name: [number, ...]}.

@@ -1,4 +1,4 @@
-"""Messages, lines and frames: python -m benchmarks.streams
+"""Messages, lines and frames: python -m benchmarks streams
 
 The column "stdlib" is what a program does without fastsock: named behind "vs"."""
 

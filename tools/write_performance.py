@@ -31,7 +31,7 @@ SHOWN = [
     ("datagrams", "64 B off a full queue, DatagramBatch vs recvfrom",
      "datagrams, `DatagramBatch` against `recvfrom`"),
     ("selectors", "select() with 400 ready, a call", "`selectors`, 400 ready"),
-    ("accept", "create_connection(('127.0.0.1', port))", "`create_connection`"),
+    ("connect", "create_connection(('127.0.0.1', port))", "`create_connection`"),
 ]
 
 HEAD = """# Performance
@@ -53,7 +53,7 @@ def slower(data):
     """The cases that are slower than the stdlib's: (subject, case, ratio)."""
     return [(subject, result["case"], result["ratio"])
             for subject, found in data["subjects"].items() for result in found
-            if "ratio" in result and result["ratio"] < 1]
+            if result.get("ratio") and result["ratio"] < 1]
 
 
 def reasons():
