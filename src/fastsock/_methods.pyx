@@ -132,7 +132,7 @@ cdef class SocketMethods:
         Parameters
         ----------
         level, option : int
-            SOL_SOCKET and SO_..., IPPROTO_TCP and TCP_..., and so on.
+            Such as SOL_SOCKET and SO_RCVBUF, or IPPROTO_TCP and TCP_NODELAY.
         buflen : int
             0 for an int option; else the largest number of bytes to return. The
             stdlib allows 1,024; here there is no limit.
