@@ -1,4 +1,4 @@
-"""Writes docs/performance.md and the README's table from a file of results.
+"""Writes docs/performance.md and the tables of the READMEs from a file of results.
 
     python tools/write_performance.py            write both
     python tools/write_performance.py --check    exit with 1 if they differ from the file
@@ -17,22 +17,32 @@ from benchmarks import report, results, targets  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
-README = ROOT / "README.md"
+READMES = {ROOT / "README.md": 0, ROOT / "README.zh-CN.md": 1}  # and their language
 BEGIN = "<!-- written by tools/write_performance.py: begin -->\n"
 END = "<!-- written by tools/write_performance.py: end -->\n"
 
-#: What the README shows: (subject, case, how it is called there).
+#: What the READMEs show: (subject, case, how it is called there in each language).
 SHOWN = [
-    ("calls", "AF_UNIX send + recv, timeout set", "send and receive 64 B, with a timeout"),
-    ("receive_sizes", "recv(1 MiB), 64 B there", "`recv(1 MiB)` of 64 B"),
-    ("convoy", "send + recv beside one computing thread", "the same beside a computing thread"),
+    ("calls", "AF_UNIX send + recv, timeout set",
+     ("send and receive 64 B, with a timeout", "收发 64 字节，设有超时")),
+    ("convoy", "send + recv beside one computing thread",
+     ("the same beside a computing thread", "同上，另有一个线程在计算")),
+    ("receive_sizes", "recv(1 MiB), 64 B there",
+     ("`recv(1 MiB)` of 64 B", "`recv(1 MiB)`，到达 64 字节")),
     ("streams", "frames of 4 + 64 B, recv_messages vs recv_into loop",
-     "framed messages, `Stream` against a `recv_into` loop"),
+     ("framed messages, `Stream` against a `recv_into` loop",
+      "带长度的消息：`Stream` 对 `recv_into` 循环")),
     ("datagrams", "64 B off a full queue, DatagramBatch vs recvfrom",
-     "datagrams, `DatagramBatch` against `recvfrom`"),
-    ("selectors", "select() with 400 ready, a call", "`selectors`, 400 ready"),
-    ("connect", "create_connection(('127.0.0.1', port))", "`create_connection`"),
+     ("datagrams, `DatagramBatch` against `recvfrom`", "数据报：`DatagramBatch` 对 `recvfrom`")),
+    ("selectors", "select() with 400 ready, a call",
+     ("`selectors`, 400 ready", "`selectors`，400 个就绪")),
+    ("connect", "create_connection(('127.0.0.1', port))",
+     ("`create_connection`", "`create_connection`")),
 ]
+#: The line above the table, and its titles.
+ABOVE = ("Nanoseconds an operation, {date}, CPython {python}, {kernel}:",
+         "每次操作的纳秒数，{date}，CPython {python}，{kernel}：")
+TITLES = ("| what | stdlib | fastsock | C | ratio |", "| 操作 | 标准库 | fastsock | C | 倍数 |")
 
 HEAD = """# Performance
 
@@ -85,19 +95,17 @@ def page(data):
     return text + "\n## All figures\n\n" + report.markdown(data, targets.load()).rstrip() + "\n"
 
 
-def readme(data, text):
-    """The README with its table renewed."""
+def readme(data, text, language):
+    """A README with its table renewed."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    machine = data["machine"]
-    lines = [f"Nanoseconds an operation, {machine['date']}, CPython {machine['python']}, "
-             f"{machine['kernel']}:", "", "| what | stdlib | fastsock | C | ratio |",
+    lines = [ABOVE[language].format(**data["machine"]), "", TITLES[language],
              "|---|---:|---:|---:|---:|"]
-    for subject, case, name in SHOWN:
+    for subject, case, names in SHOWN:
         for result in data["subjects"].get(subject, ()):
             if result["case"] == case:
                 _, stdlib, ours, c, *_ = report.cells(result, [])
-                lines.append(f"| {name} | {stdlib} | {ours} | {c} | {result['ratio']:.1f} |")
+                lines.append(f"| {names[language]} | {stdlib} | {ours} | {c} | {result['ratio']:.1f} |")
     return before + BEGIN + "\n".join(lines) + "\n" + END + after
 
 
@@ -106,7 +114,8 @@ def main():
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
     data = results.read(RESULTS)
-    wanted = {PAGE: page(data), README: readme(data, README.read_text())}
+    wanted = {PAGE: page(data), **{path: readme(data, path.read_text(), language)
+                                   for path, language in READMES.items()}}
     differing = [path for path, text in wanted.items()
                  if not path.exists() or path.read_text() != text]
     if options.check:
