@@ -55,7 +55,7 @@ setup(
     cmdclass={"build_ext": BuildExtensions},
     ext_modules=cythonize(
         extensions,
-        include_path=["src"],
+        include_path=["src", "."],  # "." has what other packages cimport
         build_dir="build/cython",
         compiler_directives={
             "language_level": 3,

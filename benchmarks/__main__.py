@@ -41,7 +41,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         os.environ["FASTSOCK_BENCH_QUICK"] = "1"  # before the subjects are imported
-        os.environ.setdefault("FASTSOCK_BENCH_S", "4")
+        os.environ.setdefault("FASTSOCK_BENCH_S", "2.5")
         os.environ.setdefault("FASTSOCK_BENCH_GIB", "1")
     command, *rest = options.what or ["run"]
     try:

@@ -67,20 +67,16 @@ server.start()
 print(server.server_port, flush=True)
 server.serve_forever()
 """
-ON_RLOOP = ON_ASYNCIO + """
-import rloop
-with asyncio.Runner(loop_factory=rloop.new_event_loop) as runner:
-    runner.run(main())
-"""
 ON_AIOFASTNET = ON_ASYNCIO + """
 import aiofastnet
 aiofastnet.install_policy()
 asyncio.run(main())
 """
-#: Other libraries, where they are installed; not picows, which speaks WebSocket only.
+#: Other libraries, where they are installed. Not picows, which speaks WebSocket only, and
+#: not rloop, whose server (0.5.0) refused connections here to the port that it said.
 for name, code in (("uvloop", ON_ASYNCIO + "import uvloop; uvloop.run(main())"),
                    ("aiofastnet", ON_AIOFASTNET),
-                   ("rloop", ON_RLOOP), ("trio", ON_TRIO), ("gevent", ON_GEVENT)):
+                   ("trio", ON_TRIO), ("gevent", ON_GEVENT)):
     if importlib.util.find_spec(name):
         SERVERS[name] = python(code)
 SELECT_LOOP = """

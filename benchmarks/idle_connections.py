@@ -5,12 +5,14 @@ Memory of the process a connection, and the CPU a message of 50 active ones amon
 import contextlib
 import resource
 import socket
+import statistics
 import time
 
 from benchmarks.echo_server import ON_ASYNCIO, ON_SERVER, SERVERS
-from benchmarks.measure import Figure, native
+from benchmarks.measure import QUICK, Figure, native
 from benchmarks.servers import cpu_of, load, python, rss_of, running
 
+ROUNDS, LOAD_S = (3, 1) if QUICK else (5, 2)
 RAISE_LIMIT = """
 import resource
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -55,15 +57,15 @@ def cost_among(count):
     """CPU a message of 50 active connections, with idle ones over without: a ratio."""
     costs = {False: [], True: []}
     with running(SERVER) as (port, pid):
-        for _ in range(5):
+        for _ in range(ROUNDS):
             for among in (False, True):
                 with idle(port, count) if among else contextlib.nullcontext():
                     time.sleep(0.5)
                     before = cpu_of(pid)
-                    messages = load(port, seconds=2)
+                    messages = load(port, seconds=LOAD_S)
                     costs[among].append((cpu_of(pid) - before).total_s / messages)
                 time.sleep(0.5)
-    return sorted(costs[True])[2] / sorted(costs[False])[2]
+    return statistics.median(costs[True]) / statistics.median(costs[False])
 
 
 def rows():

@@ -16,11 +16,13 @@ from benchmarks.echo_server import LINES, SERVERS
 from benchmarks.measure import QUICK, Figure, Row, native
 from benchmarks.servers import load
 
+MODES = [("blocking", None), ("timeout set", 5.0)] + [("non-blocking", 0.0)] * (not QUICK)
 LENGTHS = 1_000, 11_000
 LOADS_S = (1, 2) if QUICK else (1, 5)
 CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
 #: The echo servers; other libraries only where they are installed.
-COUNTED = ("Server", "serve", "asyncio", "uvloop", "aiofastnet")
+COUNTED = ("Server", "serve", "uvloop") if QUICK else (
+    "Server", "serve", "asyncio", "uvloop", "aiofastnet")
 PROGRAM = """
 import itertools, sys
 module, timeout, count = sys.argv[1], eval(sys.argv[2]), int(sys.argv[3])
@@ -88,7 +90,7 @@ def rows():
     if shutil.which("valgrind") is None:
         print("valgrind is not installed: no instructions are counted")
         return
-    for mode, timeout in (("blocking", None), ("timeout set", 5.0), ("non-blocking", 0.0)):
+    for mode, timeout in MODES:
         yield Row(f"instructions of send + recv, {mode}", {
             name: [of_one_round(module, timeout)]
             for name, module in (("stdlib", "socket"), ("fastsock", "fastsock"))},

@@ -6,6 +6,7 @@ speed drifts treats them alike; the first round warms up and does not count. Wha
 is quoted is the ratio of medians.
 """
 
+import atexit
 import dataclasses
 import functools
 import os
@@ -16,9 +17,9 @@ import subprocess
 import tempfile
 import time
 
-#: A quick run has a quarter of the rounds, and shorter loads.
+#: A quick run has fewer rounds where these take long, and shorter loads.
 QUICK = os.environ.get("FASTSOCK_BENCH_QUICK") == "1"
-LEAST_ROUNDS = 5
+LEAST_ROUNDS, QUICK_S = 5, 0.5
 #: Samples whose tenth and ninetieth percentile are further apart say little.
 NOISY = 2.0
 
@@ -78,8 +79,7 @@ class Figure:
 
 def in_turn(case, variants, count, rounds=31):
     """Time the variants in turn: a Row."""
-    if QUICK:
-        rounds = max(LEAST_ROUNDS, rounds // 4)
+    ends_s = time.perf_counter() + QUICK_S
     samples = {name: [] for name in variants}
     for round_number in range(rounds + 1):
         for name, work in variants.items():
@@ -88,6 +88,8 @@ def in_turn(case, variants, count, rounds=31):
                 raise ValueError(f"{name} of {case} returned no time")
             if round_number:
                 samples[name].append(elapsed_ns / count)
+        if QUICK and round_number >= LEAST_ROUNDS and time.perf_counter() > ends_s:
+            break
     return Row(case, samples)
 
 
@@ -108,7 +110,9 @@ def native(name):
     if compiler is None:
         return None
     source = pathlib.Path(__file__).parent / "native" / f"{name}.c"
-    program = pathlib.Path(tempfile.mkdtemp(prefix="fastsock-bench-"), name)
+    folder = tempfile.mkdtemp(prefix="fastsock-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = pathlib.Path(folder, name)
     subprocess.run([compiler, "-O2", "-pthread", "-o", program, source], check=True)
     return program
 

@@ -20,7 +20,7 @@ import sys
 
 from benchmarks.measure import Figure, Row
 
-PEERS = ("uvloop", "gevent", "trio", "aiofastnet", "rloop", "picows", "redis", "requests")
+PEERS = ("uvloop", "gevent", "trio", "aiofastnet", "redis", "requests")
 
 
 def as_data(result):
@@ -75,7 +75,18 @@ def compiler():
 
 
 def write(path, data):
-    pathlib.Path(path).write_text(json.dumps(data, indent=1) + "\n")
+    pathlib.Path(path).write_text(json.dumps(rounded(data), indent=1) + "\n")
+
+
+def rounded(value):
+    """Numbers to six digits: more were not measured."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return value
 
 
 def read(path):

@@ -29,8 +29,10 @@ PLATFORMS = {
 }
 LARGEST = 1_500_000
 #: What a wheel must and must not have in it.
-WANTED = ["fastsock/__init__.py", "fastsock/__init__.pyi", "fastsock/py.typed"]
-UNWANTED = re.compile(r"\.(pyx|pxd|o|cpp|h)$|^(tests|benchmarks|tools|docs)/")
+WANTED = ["fastsock/__init__.py", "fastsock/__init__.pyi", "fastsock/py.typed",
+          "fastsock/__init__.pxd", "fastsock/capi.pxd"]
+UNWANTED = re.compile(r"\.(pyx|o|cpp|h)$|^fastsock/_\w+\.pxd$(?<!__init__\.pxd)"
+                      r"|^(tests|benchmarks|tools|docs)/")
 ALLOWED_C = {"fastsock/commands/floor.c"}
 
 

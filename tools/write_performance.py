@@ -25,8 +25,6 @@ END = "<!-- written by tools/write_performance.py: end -->\n"
 SHOWN = [
     ("calls", "AF_UNIX send + recv, timeout set",
      ("send and receive 64 B, with a timeout", "收发 64 字节，设有超时")),
-    ("convoy", "send + recv beside one computing thread",
-     ("the same beside a computing thread", "同上，另有一个线程在计算")),
     ("receive_sizes", "recv(1 MiB), 64 B there",
      ("`recv(1 MiB)` of 64 B", "`recv(1 MiB)`，到达 64 字节")),
     ("streams", "frames of 4 + 64 B, recv_messages vs recv_into loop",
@@ -36,6 +34,8 @@ SHOWN = [
      ("datagrams, `DatagramBatch` against `recvfrom`", "数据报：`DatagramBatch` 对 `recvfrom`")),
     ("selectors", "select() with 400 ready, a call",
      ("`selectors`, 400 ready", "`selectors`，400 个就绪")),
+    ("accept", "accept, listener with a timeout",
+     ("`accept`, with a timeout", "`accept`，设有超时")),
     ("connect", "create_connection(('127.0.0.1', port))",
      ("`create_connection`", "`create_connection`")),
 ]

@@ -25,7 +25,7 @@ cdef enum:
     IPPROTO_UDP = 17
 
 
-cdef inline bint is_known_protocol(SocketHead *sock) noexcept:
+cdef inline bint is_known_protocol(SocketHead *sock) noexcept nogil:
     """TCP, UDP or AF_UNIX, whose calls are known."""
     if sock.family == AF_UNIX:
         return True
@@ -37,7 +37,7 @@ cdef inline bint is_known_protocol(SocketHead *sock) noexcept:
 
 
 cdef inline int traits_of(SocketHead *sock, int flags, Py_ssize_t size,
-                          bint is_plain_memory) noexcept:
+                          bint is_plain_memory) noexcept nogil:
     """May a transfer be tried first, and then under the GIL?
 
     Not with MSG_WAITALL, or MSG_DONTWAIT itself. Memory that is not plain may be a

@@ -1,0 +1,1 @@
+# Nothing for Python: what Cython packages cimport is declared in capi.pxd.
