@@ -112,6 +112,16 @@ def test_a_non_blocking_socket(reader, pair):
         reader.sum_of(b)
 
 
+def test_a_blocking_socket_with_a_timeout_of_the_kernel(reader, pair):
+    a, b = pair
+    b.settimeout(None)
+    b.setsockopt(fastsock.SOL_SOCKET, fastsock.SO_RCVTIMEO, struct.pack("ll", 0, 20_000))
+    with pytest.raises(BlockingIOError):
+        b.recv(1)
+    with pytest.raises(BlockingIOError):
+        reader.sum_of(b)
+
+
 def test_a_closed_socket(reader, pair):
     a, b = pair
     b.close()

@@ -70,12 +70,15 @@ cdef Py_ssize_t transfer(Handle *handle, bint sends, void *memory, size_t size, 
         error = libc.errno
         if done >= 0:
             return done
-        if error in (EAGAIN, EWOULDBLOCK) and handle.timeout_ns != 0 and not (
-                flags & MSG_DONTWAIT):
-            if tries:
-                sleep(handle, events, deadline_ns)
-        else:
-            meet(error)
+        if error in (EAGAIN, EWOULDBLOCK) and not flags & MSG_DONTWAIT:
+            if handle.timeout_ns > 0:
+                if tries:
+                    sleep(handle, events, deadline_ns)
+                continue
+            if handle.timeout_ns < 0 and extra:
+                extra = 0  # waits in the call itself, as the user set it up (SO_RCVTIMEO)
+                continue
+        meet(error)
 
 
 cdef Py_ssize_t recv(Handle *handle, void *memory, size_t room, int flags) except -1 nogil:
