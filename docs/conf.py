@@ -13,6 +13,7 @@ myst_heading_anchors = 3
 # Links to files outside of docs/ go to the source tree, which the pages are read in too.
 suppress_warnings = ["myst.xref_missing"]
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings say them in words
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 exclude_patterns = ["_build"]

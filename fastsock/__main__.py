@@ -21,7 +21,7 @@ options:
 """
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit status (2 for a mistake in the call)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
@@ -41,7 +41,8 @@ def main(arguments=None):
         return run.main(rest)
     if command in ("bench", "demo", "info", "serve"):
         import importlib
-        return importlib.import_module(f"fastsock.commands.{command}").main(rest)
+        status: int = importlib.import_module(f"fastsock.commands.{command}").main(rest)
+        return status
     print(f"python -m fastsock: unknown command {command!r}; see: python -m fastsock --help",
           file=sys.stderr)
     return 2

@@ -4,6 +4,8 @@ Job: listening, non-blocking sockets out of what the caller gave. Each belongs t
 server from then on.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import socket as stdlib_socket
@@ -11,10 +13,31 @@ import stat
 
 from fastsock._socket_class import adopt, socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Protocol, TypeVar
+
+    _T_co = TypeVar("_T_co", covariant=True)
+
+    class _List(Protocol[_T_co]):
+        """A list that is not changed, so that one of a narrower type will do, too."""
+
+        def __iter__(self) -> Iterator[_T_co]: ...
+        def reverse(self) -> None: ...
+
+    # (host, port), also as getsockname() has it for IPv6; or a path.
+    _Address = (tuple[str | None, int | str] | tuple[str | None, int, int]
+               | tuple[str | None, int, int, int] | str | bytes | os.PathLike[str]
+               | os.PathLike[bytes])
+    _Place = _Address | _List[_Address] | None
+    _Given = stdlib_socket.socket | _List[stdlib_socket.socket] | None
+
 FIRST_PASSED_FD = 3  # SD_LISTEN_FDS_START
 
 
-def listening_sockets(address, *, sock=None, backlog, reuse_port=False):
+def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
+                      reuse_port: bool = False) -> list[socket]:
     """Open sockets for one or several addresses, or take the given ones.
 
     Parameters
@@ -48,19 +71,22 @@ def listening_sockets(address, *, sock=None, backlog, reuse_port=False):
     if sock == [] or address == []:
         raise ValueError("there is nothing to listen on: the list is empty")
     if sock is not None:
-        return [_taken(one, backlog) for one in (sock if isinstance(sock, list) else [sock])]
-    sockets = []
+        given = sock if isinstance(sock, list) else [sock]  # the list is a _List, if any
+        return [_taken(one, backlog) for one in given]  # type: ignore[arg-type]
+    assert address is not None  # since sock is
+    sockets: list[socket] = []
     try:
         for one in address if isinstance(address, list) else [address]:
-            sockets += _opened(one, backlog, reuse_port)
+            # As with sock, only a list is a _List.
+            sockets += _opened(one, backlog, reuse_port)  # type: ignore[arg-type]
     except BaseException:
-        for one in sockets:
-            one.close()
+        for opened in sockets:
+            opened.close()
         raise
     return sockets
 
 
-def passed_sockets():
+def passed_sockets() -> list[socket]:
     """The sockets that systemd passed to this process: sd_listen_fds(3).
 
     Returns
@@ -80,20 +106,20 @@ def passed_sockets():
     return passed
 
 
-def paths_of(sockets):
+def paths_of(sockets: list[socket]) -> list[tuple[str, tuple[int, int] | None]]:
     """The paths that sockets are bound to, and what is there: to be removed at the end."""
     names = [sock.getsockname() for sock in sockets]
     return [(name, _inode(name)) for name in names if isinstance(name, str) and name]
 
 
-def remove_paths(paths):
+def remove_paths(paths: list[tuple[str, tuple[int, int] | None]]) -> None:
     """Remove what paths_of() found, unless something else is there now."""
     for path, inode in paths:
         if inode is not None and inode == _inode(path):
             os.unlink(path)
 
 
-def _inode(path):
+def _inode(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except OSError:
@@ -101,17 +127,15 @@ def _inode(path):
     return found.st_dev, found.st_ino
 
 
-def _taken(sock, backlog):
+def _taken(sock: stdlib_socket.socket, backlog: int) -> socket:
     if not isinstance(sock, stdlib_socket.socket):
         raise TypeError(f"sock must be a socket, not {type(sock).__name__!r}")
     if sock.type != stdlib_socket.SOCK_STREAM:
         raise ValueError(f"a server needs a SOCK_STREAM socket, and this one is {sock.type!r}")
-    if type(sock) is not socket:
-        adopt(sock)
-    return _listening(sock, backlog)
+    return _listening(adopt(sock), backlog)
 
 
-def _opened(address, backlog, reuse_port):
+def _opened(address: _Address, backlog: int, reuse_port: bool) -> list[socket]:
     if isinstance(address, os.PathLike):
         address = os.fspath(address)
     if isinstance(address, (str, bytes)):
@@ -124,7 +148,7 @@ def _opened(address, backlog, reuse_port):
         raise OverflowError(f"the port must be 0 to 65535, not {port}")
     found = stdlib_socket.getaddrinfo(
         host or None, port, type=stdlib_socket.SOCK_STREAM, flags=stdlib_socket.AI_PASSIVE)
-    sockets = []
+    sockets: list[socket] = []
     try:
         for family, type_, proto, _, sockaddr in dict.fromkeys(found):
             if port == 0 and sockets:  # the port that the first got, in the other family too
@@ -154,7 +178,7 @@ def _opened(address, backlog, reuse_port):
     return sockets
 
 
-def _unix_listener(path, backlog):
+def _unix_listener(path: str | bytes, backlog: int) -> socket:
     """A socket at a path; one that a process left behind there is removed."""
     if path[:1] not in ("\0", b"\0"):
         try:
@@ -173,7 +197,7 @@ def _unix_listener(path, backlog):
         raise
 
 
-def _listening(sock, backlog):
+def _listening(sock: socket, backlog: int) -> socket:
     sock.setblocking(False)
     if sock.family != stdlib_socket.AF_UNIX:
         # Accepted sockets inherit it, so that it costs no call a connection.

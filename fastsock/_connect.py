@@ -11,12 +11,24 @@ import sys
 
 from fastsock._socket_class import stdlib_socket
 
-_DEFAULT = stdlib_socket._GLOBAL_DEFAULT_TIMEOUT
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, NoReturn
+
+    from fastsock._socket_class import socket
+
+    _Address = tuple[Any, ...] | str | bytes
+    _Found = tuple[int, int, int, str, tuple[Any, ...]]  # of getaddrinfo()
+
+_DEFAULT: "Any" = vars(stdlib_socket)["_GLOBAL_DEFAULT_TIMEOUT"]  # of no type one could name
 _STREAM = int(stdlib_socket.SOCK_STREAM)
 
 
-def create_connection(address, timeout=_DEFAULT, source_address=None, *, all_errors=False,
-                      happy_eyeballs_delay=None, deadline=None):
+def create_connection(address: "tuple[str | None, int]", timeout: float | None = _DEFAULT,
+                      source_address: "_Address | None" = None, *, all_errors: bool = False,
+                      happy_eyeballs_delay: float | None = None,
+                      deadline: float | None = None) -> "socket":
     """Connect to (host, port) over TCP and return the socket.
 
     Parameters
@@ -48,26 +60,27 @@ def create_connection(address, timeout=_DEFAULT, source_address=None, *, all_err
     """
     names = _package()
     host, port = address
-    exceptions = []
+    exceptions: list[Exception] = []
     if happy_eyeballs_delay is not None or deadline is not None:
         from fastsock._race import Race
         race = Race(names, names.getdefaulttimeout() if timeout is _DEFAULT else timeout,
                     source_address, happy_eyeballs_delay, deadline)
-        sock = race.run(lambda: resolve(names, host, port), exceptions)
-        if sock is None:
+        winner = race.run(lambda: resolve(names, host, port), exceptions)
+        if winner is None:
             raise_from(exceptions, all_errors)
-        return sock
+        return winner
     for family, type, proto, _, destination in resolve(names, host, port):
-        sock = None
+        sock: socket | None = None
         try:
-            sock = names.socket(family, type, proto)
+            made: socket = names.socket(family, type, proto)
+            sock = made
             if timeout is not _DEFAULT:
-                sock.settimeout(timeout)
+                made.settimeout(timeout)
             if source_address:
-                sock.bind(source_address)
-            sock.connect(destination)
+                made.bind(source_address)
+            made.connect(destination)
             exceptions.clear()  # breaks a reference cycle
-            return sock
+            return made
         except OSError as error:
             if not all_errors:
                 exceptions.clear()
@@ -77,7 +90,8 @@ def create_connection(address, timeout=_DEFAULT, source_address=None, *, all_err
     raise_from(exceptions, all_errors)
 
 
-def resolve(names, host, port):
+def resolve(names: "ModuleType", host: str | bytes | None,
+            port: str | bytes | int | None) -> "list[_Found]":
     """getaddrinfo(), or its answer for a numeric host without asking it."""
     if names.getaddrinfo is names._own_getaddrinfo:
         numeric = number_of(host, port)
@@ -85,10 +99,11 @@ def resolve(names, host, port):
             # Whoever watches name resolution sees this one too.
             sys.audit("socket.getaddrinfo", host, port, 0, _STREAM, 0)
             return numeric
-    return names.getaddrinfo(host, port, 0, stdlib_socket.SOCK_STREAM)
+    found: list[_Found] = names.getaddrinfo(host, port, 0, stdlib_socket.SOCK_STREAM)
+    return found
 
 
-def number_of(host, port):
+def number_of(host: object, port: object) -> "list[_Found] | None":
     """The one address of a host that is a number; None for what needs a resolver."""
     if type(host) is not str or type(port) is not int or not 0 <= port <= 0xffff:
         return None
@@ -107,7 +122,7 @@ def number_of(host, port):
         return None
 
 
-def raise_from(exceptions, all_errors):
+def raise_from(exceptions: list[Exception], all_errors: bool) -> "NoReturn":
     """Raise what the attempts ended with."""
     if not exceptions:
         raise OSError("getaddrinfo returns an empty list")
@@ -119,6 +134,6 @@ def raise_from(exceptions, all_errors):
         exceptions.clear()  # breaks a reference cycle
 
 
-def _package():
+def _package() -> "ModuleType":
     import fastsock
     return fastsock

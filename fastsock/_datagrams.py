@@ -4,6 +4,8 @@ it is first asked for.
 Receiving and sending many at a time is in the extensions; options are set here.
 """
 
+from __future__ import annotations
+
 import ipaddress
 import socket as _stdlib
 import struct
@@ -11,6 +13,12 @@ import struct
 from fastsock import _constants
 from fastsock._recvmmsg import recvmmsg, recvmmsg_into
 from fastsock._sendmmsg import send_segmented, sendmmsg, sendmmsg_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fastsock._socket_class import socket
+
+    _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 __all__ = ["enable_gro", "join_group", "leave_group", "recvmmsg", "recvmmsg_into",
            "send_segmented", "sendmmsg", "sendmmsg_from"]
@@ -20,7 +28,7 @@ _numbers = _constants.table()
 _ALIGNMENT = struct.calcsize("P")
 
 
-def enable_gro(self, enabled=True, /):
+def enable_gro(self: socket, enabled: bool = True, /) -> None:
     """Let the kernel glue datagrams of one sender together: UDP_GRO.
 
     recvmmsg() and batches give out single datagrams as before, for a fraction of the
@@ -39,7 +47,8 @@ def enable_gro(self, enabled=True, /):
     self.setsockopt(_stdlib.IPPROTO_UDP, option, int(bool(enabled)))
 
 
-def join_group(self, group, interface=None, source=None):
+def join_group(self: socket, group: str, interface: str | int | None = None,
+               source: str | None = None) -> None:
     """Receive what is sent to a multicast group: ip(7), ipv6(7), RFC 3678.
 
     Parameters
@@ -62,29 +71,31 @@ def join_group(self, group, interface=None, source=None):
     _change_group(self, "JOIN", group, interface, source)
 
 
-def leave_group(self, group, interface=None, source=None):
+def leave_group(self: socket, group: str, interface: str | int | None = None,
+                source: str | None = None) -> None:
     """Undo join_group() with the same arguments."""
     _change_group(self, "LEAVE", group, interface, source)
 
 
-def _change_group(sock, verb, group, interface, source):
-    group = _address_of(sock, group, "group")
-    if not group.is_multicast:
-        raise ValueError(f"{group} is no multicast address")
-    level = _stdlib.IPPROTO_IP if group.version == 4 else _stdlib.IPPROTO_IPV6
+def _change_group(sock: socket, verb: str, group: str, interface: str | int | None,
+                  source: str | None) -> None:
+    address = _address_of(sock, group, "group")
+    if not address.is_multicast:
+        raise ValueError(f"{address} is no multicast address")
+    level = _stdlib.IPPROTO_IP if address.version == 4 else _stdlib.IPPROTO_IPV6
     name = f"MCAST_{verb}_GROUP" if source is None else f"MCAST_{verb}_SOURCE_GROUP"
     option = _numbers.get(name)
     if option is None:
         raise OSError(f"this system has no {name}")
     # struct group_req, group_source_req: the index, and addresses aligned as pointers.
     request = struct.pack("@I", _index_of(interface)).ljust(_ALIGNMENT, b"\0")
-    request += _sockaddr(group)
+    request += _sockaddr(address)
     if source is not None:
         request += _sockaddr(_address_of(sock, source, "source"))
     sock.setsockopt(level, option, request)
 
 
-def _address_of(sock, text, what):
+def _address_of(sock: socket, text: str, what: str) -> _IPAddress:
     address = ipaddress.ip_address(text)
     family = _stdlib.AF_INET if address.version == 4 else _stdlib.AF_INET6
     if sock.family != family:
@@ -92,9 +103,9 @@ def _address_of(sock, text, what):
     return address
 
 
-def _sockaddr(address):
+def _sockaddr(address: _IPAddress) -> bytes:
     """A sockaddr_storage with the address."""
-    if address.version == 4:
+    if isinstance(address, ipaddress.IPv4Address):
         plain = struct.pack("=H2x4s", _stdlib.AF_INET, address.packed)
     else:
         plain = struct.pack("=H2xI16sI", _stdlib.AF_INET6, 0, address.packed,
@@ -102,7 +113,7 @@ def _sockaddr(address):
     return plain.ljust(128, b"\0")
 
 
-def _index_of(interface):
+def _index_of(interface: str | int | None) -> int:
     if interface is None:
         return 0
     if isinstance(interface, int):
@@ -117,7 +128,7 @@ def _index_of(interface):
     raise OSError(f"no interface has the address {interface}")
 
 
-def _addresses_of(index):
+def _addresses_of(index: int) -> list[str]:
     """IPv4 addresses of an interface: asked by binding, since the stdlib has no list."""
     import fcntl
     name = _stdlib.if_indextoname(index)

@@ -12,13 +12,13 @@ class IncompleteReadError(EOFError):
         How many bytes were asked for; None where that is not known.
     """
 
-    def __init__(self, partial, expected):
+    def __init__(self, partial: bytes, expected: int | None) -> None:
         total = "undefined" if expected is None else repr(expected)
         super().__init__(f"{len(partial)} bytes read on a total of {total} expected bytes")
         self.partial = partial
         self.expected = expected
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[bytes, int | None]]:
         return type(self), (self.partial, self.expected)
 
 
@@ -31,11 +31,11 @@ class LimitOverrunError(ValueError):
         How many bytes at the front of the buffer belong to it, as far as is known.
     """
 
-    def __init__(self, message, consumed):
+    def __init__(self, message: str, consumed: int) -> None:
         super().__init__(message)
         self.consumed = consumed
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
         return type(self), (self.args[0], self.consumed)
 
 
@@ -48,9 +48,9 @@ class FramingError(ValueError):
         Which byte of the stream is wrong, counted from 0.
     """
 
-    def __init__(self, message, position):
+    def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
         self.position = position
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
         return type(self), (self.args[0], self.position)

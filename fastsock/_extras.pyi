@@ -2,7 +2,7 @@ from _typeshed import ReadableBuffer, WriteableBuffer
 from collections.abc import Iterable
 from typing import Any, SupportsIndex
 
-from fastsock import socket
+from fastsock._socket_class import socket
 
 class ExtraMethods:
     def accept_many(self, limit: SupportsIndex = 1024, /) -> list[tuple[socket, Any]]: ...

@@ -11,6 +11,7 @@ uninstall() puts the very objects back.
 import os
 import selectors as stdlib_selectors
 import sys
+import types
 import warnings
 
 from fastsock import functions
@@ -23,10 +24,10 @@ _REPLACEMENTS = {
     (stdlib_socket, "SocketIO"): SocketIO,
 }
 _SELECTORS = ("SelectSelector", "PollSelector", "EpollSelector", "DefaultSelector")
-_originals = {}
+_originals: dict[tuple[types.ModuleType, str], object] = {}
 
 
-def install():
+def install() -> bool:
     """Make the `socket` module create fastsock sockets from now on.
 
     Modules that took the class by `from socket import socket` before keep the
@@ -66,14 +67,14 @@ def install():
     return True
 
 
-def uninstall():
+def uninstall() -> None:
     """Put the stdlib's class and functions back. Sockets that exist stay as they are."""
     while _originals:
         (module, name), original = _originals.popitem()
         setattr(module, name, original)
 
 
-def _refuse_green_sockets():
+def _refuse_green_sockets() -> None:
     gevent = sys.modules.get("gevent.monkey")
     eventlet = sys.modules.get("eventlet.patcher")
     if gevent is not None and gevent.is_module_patched("socket"):
@@ -89,7 +90,7 @@ def _refuse_green_sockets():
         "Use one of the two; fastsock.socket itself can be used beside it, and blocks the thread")
 
 
-def _modules_with_the_old_class():
+def _modules_with_the_old_class() -> list[str]:
     """Names of the modules, but socket itself and ours, that hold the stdlib's class."""
     holders = []
     for name, module in list(sys.modules.items()):

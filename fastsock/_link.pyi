@@ -1,1 +1,18 @@
-# For other extension modules only: nothing here is visible from Python.
+from _typeshed import ReadableBuffer
+from typing import Any, Protocol
+from typing_extensions import disjoint_base
+
+# What a stream needs of a class that is no socket's; ssl.SSLSocket has more.
+class _StreamSocket(Protocol):
+    def recv(self, bufsize: int, /) -> ReadableBuffer: ...
+    def send(self, data: memoryview, /) -> int: ...
+    def fileno(self) -> int: ...
+    def close(self) -> None: ...
+
+@disjoint_base
+class Link:
+    def __init__(self, sock: _StreamSocket) -> None: ...
+    @property
+    def sock(self) -> Any: ...  # what it was made with
+    @property
+    def has_ended(self) -> bool: ...

@@ -1,1 +1,6 @@
-# For other extension modules only: nothing here is visible from Python.
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Outbox:
+    @property
+    def size(self) -> int: ...

@@ -6,12 +6,20 @@ import struct
 
 from fastsock import _constants
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Self
+
+    _Fields = dict[str, Any]  # of a PacketInfo, by name
+
 _numbers = _constants.table()
 
 
-def _number(name):
+def _number(name: str) -> int | None:
     """A constant of the interpreter's, or else of the table; None if neither has it."""
-    return getattr(_stdlib, name, _numbers.get(name))
+    number: int | None = getattr(_stdlib, name, _numbers.get(name))
+    return number
 
 
 _IP, _IPV6, _UDP = _stdlib.IPPROTO_IP, _stdlib.IPPROTO_IPV6, _stdlib.IPPROTO_UDP
@@ -58,7 +66,7 @@ class PacketInfo:
     segment_size: int | None = None
 
     @classmethod
-    def from_ancillary(cls, ancdata):
+    def from_ancillary(cls, ancdata: "Iterable[tuple[int, int, bytes]]") -> "Self":
         """Read the control messages of recvmsg(), recvmmsg() or batch.ancillary().
 
         Parameters
@@ -66,7 +74,7 @@ class PacketInfo:
         ancdata : iterable of (level, type, data)
             What is not known, or cut off, is passed over.
         """
-        found = {}
+        found: _Fields = {}
         for level, kind, data in ancdata:
             reader = _READERS.get((level, kind))
             if reader is not None:
@@ -76,37 +84,40 @@ class PacketInfo:
                     pass  # cut off
         return cls(**found)
 
-    def ancillary(self):
+    # The two numbers are None only where the kernel can't have said `local`.
+    def ancillary(self) -> list[tuple[int, int, bytes]]:
         """Control messages for sendmsg(), with which the answer is sent from `local`: a
         server bound to a wildcard answers from the address that it was asked on."""
         if self.local is None:
             return []
         if ":" in self.local:
             link_local = self.local.lower().startswith("fe80")
-            return [(*_PKTINFO6, struct.pack("=16sI", _stdlib.inet_pton(
-                _stdlib.AF_INET6, self.local), self.interface if link_local else 0))]
-        return [(*_PKTINFO4, struct.pack("=i4s4x", 0, _stdlib.inet_aton(self.local)))]
+            return [(*_PKTINFO6, struct.pack(  # type: ignore[list-item]
+                "=16sI", _stdlib.inet_pton(_stdlib.AF_INET6, self.local),
+                self.interface if link_local else 0))]
+        return [(*_PKTINFO4, struct.pack(  # type: ignore[list-item]
+            "=i4s4x", 0, _stdlib.inet_aton(self.local)))]
 
 
-def _pktinfo4(data):
+def _pktinfo4(data: bytes) -> "_Fields":
     interface, local, destination = struct.unpack("=i4s4s", data[:12])
     return {"interface": interface, "local": _stdlib.inet_ntoa(local),
             "destination": _stdlib.inet_ntoa(destination)}
 
 
-def _pktinfo6(data):
+def _pktinfo6(data: bytes) -> "_Fields":
     destination, interface = struct.unpack("=16sI", data[:20])
     text = _stdlib.inet_ntop(_stdlib.AF_INET6, destination)
     return {"interface": interface, "destination": text,
             "local": None if destination[0] == 0xff else text}
 
 
-def _timestamp(data):
+def _timestamp(data: bytes) -> "_Fields":
     seconds, nanoseconds = struct.unpack("@ll", data[:struct.calcsize("@ll")])
     return {"timestamp_ns": seconds * 10**9 + nanoseconds}
 
 
-def _int_as(name, form):
+def _int_as(name: str, form: str) -> "Callable[[bytes], _Fields]":
     size = struct.calcsize(form)
     return lambda data: {name: struct.unpack(form, data[:size])[0]}
 

@@ -1,1 +1,4 @@
-# For other extension modules only: nothing here is visible from Python.
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Peers: ...

@@ -1,5 +1,7 @@
 from _typeshed import FileDescriptorLike
+from typing import final
 
+@final
 class poll:
     def register(self, fd: FileDescriptorLike, eventmask: int = ..., /) -> None: ...
     def modify(self, fd: FileDescriptorLike, eventmask: int, /) -> None: ...

@@ -9,6 +9,8 @@ Rules: attempts are non-blocking connects under one poll(2); nothing outlives th
 call but the winner, and a resolver that the deadline left behind.
 """
 
+from __future__ import annotations
+
 import errno
 import itertools
 import os
@@ -18,12 +20,20 @@ import time
 
 from fastsock._socket_class import stdlib_socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+
+    from fastsock._connect import _Address, _Found
+    from fastsock._socket_class import socket
+
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EINTR, errno.EAGAIN)
 
 
-def in_turn(found):
+def in_turn(found: Iterable[_Found]) -> list[_Found]:
     """The addresses with their families alternating, the resolver's first one first."""
-    by_family = {}
+    by_family: dict[int, list[_Found]] = {}
     for entry in found:
         by_family.setdefault(entry[0], []).append(entry)
     rounds = itertools.zip_longest(*by_family.values())
@@ -33,7 +43,9 @@ def in_turn(found):
 class Race:
     """The attempts of one call."""
 
-    def __init__(self, names, timeout_s, source_address, delay_s, deadline_s):
+    def __init__(self, names: ModuleType, timeout_s: float | None,
+                 source_address: _Address | None, delay_s: float | None,
+                 deadline_s: float | None) -> None:
         for name, seconds in (("happy_eyeballs_delay", delay_s), ("deadline", deadline_s)):
             if seconds is not None and not seconds > 0:
                 raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
@@ -42,10 +54,12 @@ class Race:
         self.source_address = source_address
         self.delay_s = delay_s
         self.deadline = None if deadline_s is None else time.monotonic() + deadline_s
-        self.errors = []
-        self.running = {}  # fd: (socket, when it is given up or None)
+        self.errors: list[Exception] = []
+        # By fd: the socket, and when it is given up.
+        self.running: dict[int, tuple[socket, float | None]] = {}
 
-    def run(self, resolve, errors):
+    def run(self, resolve: Callable[[], list[_Found]],
+            errors: list[Exception]) -> socket | None:
         """The first socket that is connected; None if all attempts ended in `errors`."""
         self.errors = errors
         try:
@@ -58,17 +72,17 @@ class Race:
                 loser.close()
             self.running.clear()
 
-    def look_up(self, resolve):
+    def look_up(self, resolve: Callable[[], list[_Found]]) -> list[_Found]:
         """The resolver's answer, waited for until the deadline."""
         if self.deadline is None:
             return resolve()
-        answer = []
+        answer: list[tuple[list[_Found], BaseException | None]] = []
 
-        def ask():
+        def ask() -> None:
             try:
                 answer.append((resolve(), None))
             except BaseException as error:
-                answer.append((None, error))
+                answer.append(([], error))
 
         # getaddrinfo(3) can't be interrupted: past the deadline it is left behind.
         thread = threading.Thread(target=ask, daemon=True)
@@ -81,7 +95,7 @@ class Race:
             raise error
         return found
 
-    def first_of(self, addresses):
+    def first_of(self, addresses: Iterable[_Found]) -> socket | None:
         """The first of the addresses that answers, or None."""
         waiting = list(addresses)
         next_start = time.monotonic()
@@ -101,10 +115,10 @@ class Race:
                 return sock
         return None
 
-    def start(self, entry, now):
+    def start(self, entry: _Found, now: float) -> socket | None:
         """Begin one attempt; returns the socket if it stands at once."""
         family, type, proto, _, destination = entry
-        sock = None
+        sock: socket | None = None
         try:
             sock = self.names.socket(family, type, proto)
             sock.setblocking(False)
@@ -124,13 +138,13 @@ class Race:
         self.running[sock.fileno()] = (sock, given_up)
         return None
 
-    def wait(self, next_start):
+    def wait(self, next_start: float | None) -> socket | None:
         """Wait for an attempt to end, or for the time of the next; a connected socket or None."""
         poll = select.poll()
         for fd in self.running:
             poll.register(fd, select.POLLOUT)
-        moments = [moment for _, moment in self.running.values()]
-        moments = [moment for moment in (*moments, next_start, self.deadline)
+        ends = [end for _, end in self.running.values()]
+        moments = [moment for moment in (*ends, next_start, self.deadline)
                    if moment is not None]
         wait_ms = None
         if moments:

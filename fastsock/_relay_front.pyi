@@ -1,11 +1,17 @@
 from collections.abc import Iterable
 from typing import Any
+from typing_extensions import disjoint_base
 
 from fastsock._hub import Connection
 from fastsock._loop import Watched
 
+IPPROTO_TCP: int
+TCP_NODELAY: int
+
+@disjoint_base
 class Rear(Watched): ...
 
+@disjoint_base
 class Front(Connection):
     def give_up(self) -> None: ...
     def finish(self) -> None: ...

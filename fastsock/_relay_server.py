@@ -1,11 +1,20 @@
 """Relay: a TCP proxy on the loop. What a connection does is in _relay_front."""
 
+from __future__ import annotations
+
 import functools
 import os
 import socket as stdlib_socket
 
 from fastsock._relay_front import new_connection
 from fastsock._server import BaseServer, check_positive, check_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Unpack
+
+    from fastsock._addresses import _Address, _Place
+    from fastsock._server import _PlainOptions
 
 
 class Relay(BaseServer):
@@ -31,7 +40,8 @@ class Relay(BaseServer):
     A half-closed connection is half-closed on the other side.
     """
 
-    def __init__(self, listen=None, connect=None, *, connect_timeout=10.0, **options):
+    def __init__(self, listen: _Place = None, connect: _Address | None = None, *,
+                 connect_timeout: float = 10.0, **options: Unpack[_PlainOptions]) -> None:
         check_positive(connect_timeout=connect_timeout)
         check_options("Relay", options, "ssl_context", "write_high_water")
         self._moved = [0, 0]
@@ -39,12 +49,13 @@ class Relay(BaseServer):
             new_connection, _targets(connect), float(connect_timeout), self._moved), **options)
 
     @property
-    def bytes_relayed(self):
+    def bytes_relayed(self) -> tuple[int, int]:
         """(to the target, from it): bytes of the connections that have ended."""
-        return tuple(self._moved)
+        forth, back = self._moved
+        return forth, back
 
 
-def _targets(address):
+def _targets(address: _Address | None) -> list[tuple[int, Any]]:
     """[(family, address)] of where to connect to."""
     if isinstance(address, os.PathLike):
         address = os.fspath(address)

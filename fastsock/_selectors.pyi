@@ -2,7 +2,11 @@ from _typeshed import FileDescriptorLike
 from collections.abc import Callable
 from selectors import SelectorKey
 from typing import Any
+from typing_extensions import disjoint_base
 
+socket_fileno: object
+
+@disjoint_base
 class SelectorMethods:
     def register(
         self, fileobj: FileDescriptorLike, events: int, data: Any = None
@@ -13,6 +17,7 @@ class SelectorMethods:
     ) -> SelectorKey: ...
     def get_key(self, fileobj: FileDescriptorLike) -> SelectorKey: ...
 
+@disjoint_base
 class PollerMethods(SelectorMethods): ...
 
 class EpollMethods(PollerMethods):
@@ -23,6 +28,7 @@ class PollMethods(PollerMethods):
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]: ...
     def close(self) -> None: ...
 
+@disjoint_base
 class SelectMethods(SelectorMethods):
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]: ...
     def close(self) -> None: ...

@@ -1,1 +1,8 @@
-# For other extension modules only: nothing here is visible from Python.
+from typing_extensions import disjoint_base
+
+from fastsock._hub import Connection
+
+@disjoint_base
+class FileRegion: ...
+@disjoint_base
+class Sender(Connection): ...

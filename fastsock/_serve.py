@@ -4,12 +4,33 @@ Job: a server whose connections hand their messages to one function, in this pro
 in several. What a connection does is in _handler; the processes are kept by _workers.
 """
 
+from __future__ import annotations
+
 import contextlib
 import signal
 import threading
 
 from fastsock._handler import Service, current_connection
 from fastsock._server import BaseServer, check_options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Literal, TypedDict, Unpack, overload
+
+    from fastsock._addresses import _Given, _Place
+    from fastsock._framing import Framing
+    from fastsock._handler import _BatchHandler, _Handler
+    from fastsock._server import _Options
+    from fastsock._socket_class import socket
+
+    _Ready = Callable[[list[Any]], object]
+
+    class _Where(TypedDict, total=False):
+        """What makes one server of several listen."""
+
+        address: _Place
+        sock: list[socket]
 
 __all__ = ["HandlerServer", "current_connection", "serve"]
 
@@ -25,7 +46,9 @@ class HandlerServer(BaseServer):
         As of Server.
     """
 
-    def __init__(self, handler, address=None, *, framing=None, batch=False, **options):
+    def __init__(self, handler: _Handler | _BatchHandler, address: _Place = None, *,
+                 framing: Framing | None = None, batch: bool = False,
+                 **options: Unpack[_Options]) -> None:
         check_options("serve", options)
         if framing is not None:
             from fastsock._framing import Framing
@@ -37,13 +60,26 @@ class HandlerServer(BaseServer):
         if batch:
             self._loop.call_at_wake_up(self._service.answer_batch)
 
-    def serve_forever(self):
+    def serve_forever(self) -> None:
         """As Server's."""
         self._service.run(super().serve_forever)
 
 
-def serve(handler, address=None, *, framing=None, workers=1, batch=False, grace=10.0,
-          on_ready=None, **options):
+if TYPE_CHECKING:
+    @overload
+    def serve(handler: _Handler, address: _Place = None, *, framing: Framing | None = None,
+              workers: int = 1, batch: Literal[False] = False, grace: float = 10.0,
+              on_ready: _Ready | None = None, **options: Unpack[_Options]) -> None: ...
+    @overload
+    def serve(handler: _BatchHandler, address: _Place = None, *, framing: Framing | None = None,
+              workers: int = 1, batch: Literal[True], grace: float = 10.0,
+              on_ready: _Ready | None = None, **options: Unpack[_Options]) -> None: ...
+
+
+def serve(handler: _Handler | _BatchHandler, address: _Place = None, *,
+          framing: Framing | None = None, workers: int = 1, batch: bool = False,
+          grace: float = 10.0, on_ready: _Ready | None = None,
+          **options: Unpack[_Options]) -> None:
     """Serve until SIGTERM or KeyboardInterrupt: answer messages by a function.
 
         fastsock.serve(bytes.upper, ("127.0.0.1", 8000), framing=fastsock.framing.Lines())
@@ -90,8 +126,9 @@ def serve(handler, address=None, *, framing=None, workers=1, batch=False, grace=
     if not grace >= 0:
         raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
 
-    def make_server(**where):
-        return HandlerServer(handler, framing=framing, batch=batch, **where, **options)
+    def make_server(**where: Unpack[_Where]) -> HandlerServer:
+        return HandlerServer(  # type: ignore[misc]  # no name is in both
+            handler, framing=framing, batch=batch, **where, **options)
 
     if workers > 1:
         from fastsock import _workers
@@ -105,7 +142,7 @@ def serve(handler, address=None, *, framing=None, workers=1, batch=False, grace=
 
 
 @contextlib.contextmanager
-def shutting_down_on_sigterm(server, grace):
+def shutting_down_on_sigterm(server: BaseServer, grace: float) -> Iterator[None]:
     """While inside, SIGTERM drains the server; in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -4,6 +4,8 @@ Job: what a server is made of, and its life: listening, serving, draining, the e
 loop itself is _loop, a connection is _protocol.
 """
 
+from __future__ import annotations
+
 import threading
 
 from fastsock._addresses import listening_sockets, paths_of, remove_paths
@@ -12,14 +14,46 @@ from fastsock._listener import Listener
 from fastsock._loop import Loop
 from fastsock._protocol import new_connection
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+    from typing import Any, Self, TypedDict, Unpack
+
+    from fastsock._addresses import _Given, _Place
+    from fastsock._hub import Connection, _ServerProtocol
+    from fastsock._loop import TimerHandle
+    from fastsock._socket_class import socket
+
+    class _PlainOptions(TypedDict, total=False):
+        """Of every server: see Server."""
+
+        sock: _Given
+        backlog: int
+        max_connections: int
+        idle_timeout: float | None
+        spin_us: int
+        reuse_port: bool
+        use_poll: bool
+
+    class _Options(_PlainOptions, total=False):
+        """Of servers that have TLS and wait for slow readers."""
+
+        ssl_context: ssl.SSLContext | None
+        ssl_handshake_timeout: float
+        write_high_water: int
+
 
 class BaseServer:
     """Listening sockets, a loop, and the connections on it. See Server and serve()."""
 
-    def __init__(self, address=None, *, sock=None, ssl_context=None,
-                 ssl_handshake_timeout=60.0, backlog=1024, max_connections=10_000,
-                 idle_timeout=300.0, write_high_water=65_536, spin_us=0, reuse_port=False,
-                 use_poll=False, make_connection, make_protocol=None):
+    def __init__(self, address: _Place = None, *, sock: _Given = None,
+                 ssl_context: ssl.SSLContext | None = None,
+                 ssl_handshake_timeout: float = 60.0, backlog: int = 1024,
+                 max_connections: int = 10_000, idle_timeout: float | None = 300.0,
+                 write_high_water: int = 65_536, spin_us: int = 0, reuse_port: bool = False,
+                 use_poll: bool = False, make_connection: Callable[[], Connection],
+                 make_protocol: Callable[[], _ServerProtocol] | None = None) -> None:
         check_positive(max_connections=max_connections, write_high_water=write_high_water,
                         backlog=backlog, ssl_handshake_timeout=ssl_handshake_timeout)
         if idle_timeout is not None:
@@ -33,7 +67,7 @@ class BaseServer:
         self.sockets = listening_sockets(
             address, sock=sock, backlog=backlog, reuse_port=reuse_port)
         self._paths = paths_of(self.sockets) if sock is None else []
-        self._listeners = []
+        self._listeners: list[Listener] = []
         try:
             self._loop = Loop(use_poll=use_poll)
             self._loop.set_idle_timeout(idle_timeout)
@@ -47,15 +81,15 @@ class BaseServer:
             raise
         self._is_closed = False
         self._hub.call_when_room(self._connection_ended)
-        self._grace_s = None
+        self._grace_s = 0.0  # said by shutdown()
         self._shutting_down = False
         self._ended = threading.Event()
         self._ended.set()
-        self._thread = None  # that runs serve_forever()
+        self._thread: int | None = None  # that runs serve_forever()
 
     # Life.
 
-    def serve_forever(self):
+    def serve_forever(self) -> None:
         """Serve until shutdown() is called.
 
         Raises
@@ -80,7 +114,7 @@ class BaseServer:
             self._ended.set()
             self._thread = None
 
-    def shutdown(self, grace=0.0):
+    def shutdown(self, grace: float = 0.0) -> None:
         """End serve_forever(), from any thread or signal handler; returns at once.
 
         Listening ends, after what waits there was accepted. Then the connections are
@@ -98,7 +132,7 @@ class BaseServer:
         self._grace_s = grace
         self._loop.call_soon_threadsafe(self._begin_shutdown)
 
-    def close(self):
+    def close(self) -> None:
         """Close listening sockets and connections; a running server is shut down first.
 
         Waits for serve_forever() if that runs in another thread.
@@ -110,7 +144,7 @@ class BaseServer:
             self._ended.wait()
         self._end()  # nothing is left to do, unless an exception ended serve_forever()
 
-    def _end(self):
+    def _end(self) -> None:
         if self._is_closed:
             return
         # Each step may be repeated, where KeyboardInterrupt comes between.
@@ -119,13 +153,13 @@ class BaseServer:
         self._loop.close()
         self._is_closed = True
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _begin_shutdown(self):
+    def _begin_shutdown(self) -> None:
         if self._shutting_down:
             if self._grace_s <= 0:
                 self._loop.stop()  # whoever gave time before wants no more of it
@@ -141,7 +175,7 @@ class BaseServer:
         if not self._hub.connections or self._grace_s <= 0:
             self._loop.stop()
 
-    def _connection_ended(self):
+    def _connection_ended(self) -> None:
         if self._shutting_down:
             if not self._hub.connections:
                 self._loop.stop()
@@ -149,7 +183,7 @@ class BaseServer:
         for listener in self._listeners:
             listener.resume()
 
-    def _stop_listening(self):
+    def _stop_listening(self) -> None:
         for listener in self._listeners:
             listener.close()
         for sock in self.sockets:
@@ -159,11 +193,12 @@ class BaseServer:
 
     # Callbacks.
 
-    def call_soon_threadsafe(self, callback, *arguments):
+    def call_soon_threadsafe(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Have the server's thread call `callback`; from any thread or signal handler."""
         self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def call_later(self, delay, callback, *arguments):
+    def call_later(self, delay: float, callback: Callable[..., object],
+                   *arguments: Any) -> TimerHandle:
         """Have it called after `delay` seconds; from the server's thread, or before it runs.
 
         Returns
@@ -174,16 +209,16 @@ class BaseServer:
         return self._loop.call_later(delay, callback, *arguments)
 
     @property
-    def addresses(self):
+    def addresses(self) -> list[Any]:
         """Where it listens: what getsockname() says, a list."""
         return [sock.getsockname() for sock in self.sockets]
 
     @property
-    def connections(self):
+    def connections(self) -> int:
         """How many connections there are."""
         return self._hub.connections
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         state = "closed" if self._is_closed else "running" if self._loop.is_running else "ready"
         return f"<{type(self).__name__} {state} connections={self._hub.connections}>"
 
@@ -227,7 +262,8 @@ class Server(BaseServer):
     thread, everything else from the one that runs serve_forever().
     """
 
-    def __init__(self, protocol_factory, address=None, **options):
+    def __init__(self, protocol_factory: Callable[[], _ServerProtocol], address: _Place = None,
+                 **options: Unpack[_Options]) -> None:
         if not callable(protocol_factory):
             raise TypeError("protocol_factory must be callable, not "
                             f"{type(protocol_factory).__name__!r}")
@@ -236,14 +272,14 @@ class Server(BaseServer):
                          make_protocol=protocol_factory, **options)
 
 
-def check_options(who, options, *refused):
+def check_options(who: str, options: Mapping[str, object], *refused: str) -> None:
     """Raise TypeError for an option that BaseServer has and `who` has not."""
     for name in ("make_connection", "make_protocol", *refused):
         if name in options:
             raise TypeError(f"{who}() got an unexpected keyword argument {name!r}")
 
 
-def check_positive(**values):
+def check_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise ValueError(f"{name} must be above 0, not {value!r}")

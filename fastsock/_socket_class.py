@@ -10,16 +10,26 @@ import sys
 
 from fastsock import _extras, _methods, _object, _self
 
-#: The interpreter's own class, also where gevent or eventlet replaced its name.
-stdlib_class = next(
-    cls for cls in _interpreter.socket.__subclasses__()
-    if cls.__module__ == "socket" and cls.__qualname__ == "socket")
+__all__ = ["adopt", "socket", "stdlib_class", "stdlib_socket"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import inspect
+    from socket import socket as stdlib_class
+    from typing import Any
+
+    from fastsock import _datagrams
+else:
+    #: The interpreter's own class, also where gevent or eventlet replaced its name.
+    stdlib_class = next(
+        cls for cls in _interpreter.socket.__subclasses__()
+        if cls.__module__ == "socket" and cls.__qualname__ == "socket")
 
 
 class _Signature:
     """What inspect.signature() shows: a C initialiser has no signature to be read."""
 
-    def __get__(self, instance, cls):
+    def __get__(self, instance: "socket | None", cls: "type[socket]") -> "inspect.Signature":
         if cls.__init__ is not socket.__init__:
             raise AttributeError("__signature__")
         import inspect
@@ -30,10 +40,10 @@ class _Later:
     """A method that is imported when it is first asked for: few programs need it, and
     importing fastsock stays quick."""
 
-    def __set_name__(self, owner, name):
+    def __set_name__(self, owner: "type[socket]", name: str) -> None:
         self.owner, self.name = owner, name
 
-    def __get__(self, instance, cls):
+    def __get__(self, instance: "socket | None", cls: "type[socket]") -> "Any":
         from fastsock import _datagrams
         method = getattr(_datagrams, self.name)
         setattr(self.owner, self.name, method)
@@ -59,15 +69,24 @@ class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
     """
 
     __slots__ = ()
-    # The stdlib's own, or "object is not safe to make" for ssl and subclasses.
-    __new__ = stdlib_class.__new__
     __signature__ = _Signature()
 
-    recvmmsg, recvmmsg_into, enable_gro = _Later(), _Later(), _Later()
-    sendmmsg, sendmmsg_from, send_segmented = _Later(), _Later(), _Later()
-    join_group, leave_group = _Later(), _Later()
+    if TYPE_CHECKING:
+        recvmmsg, recvmmsg_into = _datagrams.recvmmsg, _datagrams.recvmmsg_into
+        sendmmsg, sendmmsg_from = _datagrams.sendmmsg, _datagrams.sendmmsg_from
+        send_segmented, enable_gro = _datagrams.send_segmented, _datagrams.enable_gro
+        join_group, leave_group = _datagrams.join_group, _datagrams.leave_group
+    else:
+        # The stdlib's own, or "object is not safe to make" for ssl and subclasses.
+        __new__ = stdlib_class.__new__
 
-    def __reduce_ex__(self, protocol):
+        recvmmsg, recvmmsg_into = _Later(), _Later()
+        sendmmsg, sendmmsg_from = _Later(), _Later()
+        send_segmented, enable_gro = _Later(), _Later()
+        join_group, leave_group = _Later(), _Later()
+
+    def __reduce_ex__(  # type: ignore[override]  # object's takes what is no int, too
+            self, protocol: int) -> str | tuple[object, ...]:
         # Refused as in the stdlib, but for multiprocessing, which passes the fd. It
         # registers the stdlib's class when it is first imported; ours it meets here.
         caller = sys._getframe(1).f_globals.get("__name__")
@@ -84,7 +103,7 @@ _self.own_methods(socket)
 _object.prove(socket)
 
 
-def adopt(sock):
+def adopt(sock: stdlib_class) -> socket:
     """Turn a stdlib socket that other code made into a fastsock one, in place.
 
     Parameters
@@ -108,4 +127,4 @@ def adopt(sock):
     elif type(sock) is not socket:
         raise TypeError(f"adopt() takes a socket.socket, not {type(sock).__name__!r}: "
                         "the methods of a class of its own would be lost")
-    return sock
+    return sock  # type: ignore[return-value]  # it is ours now

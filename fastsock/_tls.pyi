@@ -1,7 +1,12 @@
 import ssl
+from typing_extensions import disjoint_base
 
+@disjoint_base
 class TlsFilter:
-    ssl_object: ssl.SSLObject
-    is_established: bool
-    has_ended: bool
     def __init__(self, context: ssl.SSLContext) -> None: ...
+    @property
+    def ssl_object(self) -> ssl.SSLObject: ...
+    @property
+    def is_established(self) -> bool: ...
+    @property
+    def has_ended(self) -> bool: ...

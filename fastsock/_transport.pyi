@@ -1,5 +1,8 @@
-from fastsock._hub import Connection
+from typing_extensions import disjoint_base
 
-class Transport(Connection):
+from fastsock._sender import Sender
+
+@disjoint_base
+class Transport(Sender):
     def end_handshake(self) -> None: ...
     def finish(self) -> None: ...

@@ -8,6 +8,8 @@ parent did. A worker that dies is started again after a pause, which doubles whi
 die young.
 """
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import os
@@ -20,6 +22,15 @@ import time
 from fastsock._addresses import listening_sockets, paths_of, remove_paths
 from fastsock._socket_class import socket, stdlib_socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from fastsock._addresses import _Given, _Place
+    from fastsock._serve import _Ready, _Where
+    from fastsock._server import BaseServer
+
 logger = logging.getLogger("fastsock.server")
 
 FIRST_PAUSE_S = 0.1
@@ -27,7 +38,8 @@ LONGEST_PAUSE_S = 30.0
 OLD_AGE_S = 10.0            # who lived so long did not die of its start
 
 
-def run(make_server, count, address, sock, *, backlog, grace_s, on_ready):
+def run(make_server: Callable[..., BaseServer], count: int, address: _Place, sock: _Given, *,
+        backlog: int, grace_s: float, on_ready: _Ready | None) -> None:
     """Serve by `count` processes until SIGTERM or SIGINT.
 
     Parameters
@@ -53,11 +65,13 @@ def run(make_server, count, address, sock, *, backlog, grace_s, on_ready):
         raise KeyboardInterrupt
 
 
-def _places(address, sock, backlog):
+def _places(address: _Place, sock: _Given,
+            backlog: int) -> tuple[list[socket], list[socket]]:
     """Bound sockets that hold TCP ports for the workers, and listeners they share."""
     if address is None or sock is not None:
         return [], listening_sockets(address, sock=sock, backlog=backlog)
-    reserved, shared = [], []
+    reserved: list[socket] = []
+    shared: list[socket] = []
     try:
         for one in address if isinstance(address, list) else [address]:
             if isinstance(one, (str, bytes, os.PathLike)):
@@ -76,13 +90,13 @@ def _places(address, sock, backlog):
                 holder.bind(name)
                 listener.close()
     except BaseException:
-        for one in reserved + shared:
-            one.close()
+        for opened in reserved + shared:
+            opened.close()
         raise
     return reserved, shared
 
 
-def _flush_output():
+def _flush_output() -> None:
     """Whatever was printed goes out once, from this process; it may be nobody's."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -92,7 +106,7 @@ def _flush_output():
 class Worker:
     """One process: its pid, the pipe that ends with it, and when it began."""
 
-    def __init__(self, pid, pipe):
+    def __init__(self, pid: int, pipe: int) -> None:
         self.pid = pid
         self.pipe = pipe
         self.began_s = time.monotonic()
@@ -101,18 +115,19 @@ class Worker:
 class Keeper:
     """Starts workers, and starts them again."""
 
-    def __init__(self, make_server, reserved, shared, grace_s):
+    def __init__(self, make_server: Callable[..., BaseServer], reserved: list[socket],
+                 shared: list[socket], grace_s: float) -> None:
         self.make_server = make_server
         self.reserved = reserved
         self.shared = shared
         self.grace_s = grace_s
-        self.workers = {}           # by the fd of their pipe
-        self.due_s = []             # when workers are to be started again
+        self.workers: dict[int, Worker] = {}    # by the fd of their pipe
+        self.due_s: list[float] = []            # when workers are to be started again
         self.pause_s = FIRST_PAUSE_S
-        self.stop_signal = None
+        self.stop_signal: int | None = None
         self.parent_reader, self.parent_writer = os.pipe()
 
-    def where(self):
+    def where(self) -> _Where:
         """What a worker's server is made with."""
         if self.shared and not self.reserved:
             return {"sock": [sock.dup() for sock in self.shared]}
@@ -120,7 +135,7 @@ class Keeper:
         sockets = listening_sockets(names, backlog=1024, reuse_port=True)
         return {"sock": sockets + [sock.dup() for sock in self.shared]}
 
-    def try_server(self):
+    def try_server(self) -> None:
         """What is wrong with the server, is said here and not by each worker."""
         where = self.where()
         try:
@@ -129,7 +144,7 @@ class Keeper:
             for sock in where["sock"]:
                 sock.close()
 
-    def keep(self, count, on_ready):
+    def keep(self, count: int, on_ready: _Ready | None) -> None:
         """Have `count` workers until a signal ends that."""
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
@@ -156,17 +171,17 @@ class Keeper:
             os.close(reader)
             os.close(writer)
 
-    def close(self):
+    def close(self) -> None:
         """Give the fds back."""
         for sock in self.reserved + self.shared:
             sock.close()
         for fd in (self.parent_reader, self.parent_writer):
             os.close(fd)
 
-    def _note(self, number, frame):
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self.stop_signal = self.stop_signal or number
 
-    def _watch(self, wake_up):
+    def _watch(self, wake_up: int) -> None:
         while self.stop_signal is None:
             now_s = time.monotonic()
             timeout_s = min(self.due_s) - now_s if self.due_s else None
@@ -183,13 +198,13 @@ class Keeper:
                 if self.stop_signal is None:
                     self._start()
 
-    def _tell_ready(self):
+    def _tell_ready(self) -> None:
         """A worker listens: nobody who connects is refused from now on."""
         if self.on_ready is not None:
             on_ready, self.on_ready = self.on_ready, None
             on_ready([one.getsockname() for one in self.reserved + self.shared])
 
-    def _start(self):
+    def _start(self) -> None:
         reader, writer = os.pipe()
         _flush_output()
         # A child forgets what is signalled to it before fork() returns: it is to come later.
@@ -214,7 +229,7 @@ class Keeper:
         self.workers[reader] = Worker(pid, reader)
         self.selector.register(reader, selectors.EVENT_READ)
 
-    def _work(self, pipe):
+    def _work(self, pipe: int) -> None:
         """In the worker: serve until SIGTERM, or until the parent is gone."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent heeds it for all
@@ -232,11 +247,11 @@ class Keeper:
             os.write(pipe, b"\0")  # it listens
             server.serve_forever()
 
-    def _end_with_parent(self, server):
+    def _end_with_parent(self, server: BaseServer) -> None:
         os.read(self.parent_reader, 1)  # returns when the parent is gone
         server.shutdown(self.grace_s)
 
-    def _bury(self, worker):
+    def _bury(self, worker: Worker) -> None:
         """A worker died: say so, and have another started after a pause."""
         self._forget(worker)
         _, status = os.waitpid(worker.pid, 0)
@@ -247,12 +262,12 @@ class Keeper:
         self.due_s.append(time.monotonic() + self.pause_s)
         self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
 
-    def _forget(self, worker):
+    def _forget(self, worker: Worker) -> None:
         del self.workers[worker.pipe]
         self.selector.unregister(worker.pipe)
         os.close(worker.pipe)
 
-    def _stop(self):
+    def _stop(self) -> None:
         """Drain the workers; whoever is not done in time is killed."""
         for worker in self.workers.values():
             os.kill(worker.pid, signal.SIGTERM)
@@ -261,12 +276,12 @@ class Keeper:
             left_s = deadline_s - time.monotonic()
             ready = self.selector.select(max(left_s, 0))
             for key, _ in ready:
-                worker = self.workers.get(key.fd)
-                if worker is None:
+                ended = self.workers.get(key.fd)
+                if ended is None:
                     os.read(key.fd, 4096)
                 elif not os.read(key.fd, 1):
-                    self._forget(worker)
-                    os.waitpid(worker.pid, 0)
+                    self._forget(ended)
+                    os.waitpid(ended.pid, 0)
             if left_s <= 0:
                 for worker in list(self.workers.values()):
                     logger.warning("worker %d is not done: killed", worker.pid)

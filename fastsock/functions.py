@@ -10,8 +10,14 @@ import types
 from fastsock._methods import socketpair
 from fastsock._socket_class import stdlib_socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def rebind_all(namespace):
+__all__ = ["rebind_all", "rebound", "socketpair"]
+
+
+def rebind_all(namespace: "dict[str, Any]") -> None:
     """Put every Python function of the stdlib's module into `namespace`, bound to it."""
     for name, function in vars(stdlib_socket).items():
         # Not those that gevent or eventlet put there: they belong to another module.
@@ -20,7 +26,7 @@ def rebind_all(namespace):
             namespace[name] = rebound(function, namespace)
 
 
-def rebound(function, namespace):
+def rebound(function: types.FunctionType, namespace: "dict[str, Any]") -> types.FunctionType:
     """A copy of a Python function that looks its names up in `namespace`."""
     copy = types.FunctionType(function.__code__, namespace, function.__name__,
                               function.__defaults__, function.__closure__)

@@ -1,8 +1,19 @@
 import selectors as _stdlib
-from selectors import *
+import sys
+from fastsock import _selectors
+from selectors import EVENT_READ as EVENT_READ
+from selectors import EVENT_WRITE as EVENT_WRITE
+from selectors import BaseSelector as BaseSelector
+from selectors import SelectorKey as SelectorKey
 
-class SelectSelector(_stdlib.SelectSelector): ...
-class PollSelector(_stdlib.PollSelector): ...
-class EpollSelector(_stdlib.EpollSelector): ...
+class SelectSelector(_selectors.SelectMethods, _stdlib.SelectSelector): ...
+class PollSelector(_selectors.PollMethods, _stdlib.PollSelector): ...
 
-DefaultSelector: type[_stdlib.BaseSelector]
+if sys.platform == "linux":
+    class EpollSelector(_selectors.EpollMethods, _stdlib.EpollSelector): ...
+
+if sys.platform != "linux" and sys.platform != "win32":
+    from selectors import KqueueSelector as KqueueSelector
+
+# Another name of one of these, which one depends on the system: as typeshed has it.
+class DefaultSelector(_stdlib.DefaultSelector): ...

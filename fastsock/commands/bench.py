@@ -5,6 +5,8 @@ median of each, and the ratio of the medians. What is claimed is measured by the
 benchmarks of the source tree, which take longer.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import pathlib
@@ -20,6 +22,14 @@ import time
 
 import fastsock
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+    from typing import Any
+
+    _Measured = Callable[[int], float]   # nanoseconds of so many operations
+
 MESSAGE = b"x" * 64
 FRAME = (64).to_bytes(4, "big") + MESSAGE
 READY = 200
@@ -27,7 +37,7 @@ WIDTH = 40
 FLOOR = pathlib.Path(__file__).with_name("floor.c")
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m fastsock bench",
         description="Compare fastsock with the stdlib, and with C where there is a compiler, "
@@ -58,7 +68,7 @@ def main(arguments):
     return 0
 
 
-def bars(ratios):
+def bars(ratios: list[tuple[str, float]]) -> Iterator[str]:
     """A bar a row, on a logarithmic scale."""
     import math
     most = max(2.0, max(ratio for _, ratio in ratios))
@@ -68,7 +78,7 @@ def bars(ratios):
         yield f"{title:44}|{'#' * length} {ratio:.1f}"
 
 
-def compiled(folder):
+def compiled(folder: str) -> str | None:
     """The floor as a program; None without a compiler or where it does not compile."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
@@ -78,16 +88,16 @@ def compiled(folder):
     return program if result.returncode == 0 else None
 
 
-def in_c(floor, case):
-    def measured(count):
+def in_c(floor: str, case: str) -> _Measured:
+    def measured(count: int) -> float:
         return float(subprocess.run([floor, case, str(count)], check=True,
                                     capture_output=True).stdout)
     return measured
 
 
-def in_turn(variants, count, rounds):
+def in_turn(variants: dict[str, _Measured], count: int, rounds: int) -> dict[str, float]:
     """Medians in nanoseconds an operation; the first round warms up."""
-    samples = {name: [] for name in variants}
+    samples: dict[str, list[float]] = {name: [] for name in variants}
     for round_number in range(rounds + 1):
         for name, work in variants.items():
             elapsed_ns = work(count)
@@ -96,45 +106,45 @@ def in_turn(variants, count, rounds):
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
-def timed(work):
-    def measured(count):
+def timed(work: Callable[[int], None]) -> _Measured:
+    def measured(count: int) -> float:
         began_ns = time.perf_counter_ns()
         work(count)
         return time.perf_counter_ns() - began_ns
     return measured
 
 
-def pair(module, timeout=5):
-    both = module.socketpair()
+def pair(module: ModuleType, timeout: float = 5) -> tuple[Any, Any]:
+    both: tuple[Any, Any] = module.socketpair()
     for sock in both:
         sock.settimeout(timeout)
     return both
 
 
-def ping(module, room=64):
+def ping(module: ModuleType, room: int = 64) -> _Measured:
     a, b = pair(module)
 
     @timed
-    def work(count):
+    def work(count: int) -> None:
         for _ in range(count):
             a.send(MESSAGE)
             b.recv(room)
     return work
 
 
-def large_room(module):
+def large_room(module: ModuleType) -> _Measured:
     return ping(module, 1 << 20)
 
 
-def beside(module):
+def beside(module: ModuleType) -> _Measured:
     """As ping, while another thread computes."""
     inner = ping(module)
 
-    def measured(count):
-        ended = []
+    def measured(count: int) -> float:
+        ended: list[bool] = []
         begun = threading.Event()
 
-        def compute():
+        def compute() -> None:
             begun.set()
             number = 0
             while not ended:
@@ -150,7 +160,7 @@ def beside(module):
     return measured
 
 
-def frames(module):
+def frames(module: ModuleType) -> _Measured:
     """Frames of a length and 64 bytes, off a full buffer."""
     a, b = pair(module)
     stream = None
@@ -158,12 +168,12 @@ def frames(module):
         stream = fastsock.Stream(b, framing=fastsock.framing.LengthPrefix("!I"))
     header, body = bytearray(4), bytearray(64)
 
-    def fill(target):
+    def fill(target: bytearray) -> None:
         view = memoryview(target)
         while view:
             view = view[b.recv_into(view):]
 
-    def measured(count):
+    def measured(count: int) -> float:
         a.sendall(FRAME * count)
         began_ns = time.perf_counter_ns()
         taken = 0
@@ -178,7 +188,7 @@ def frames(module):
     return measured
 
 
-def datagrams(module):
+def datagrams(module: ModuleType) -> _Measured:
     receiver = module.socket(stdlib_socket.AF_INET, stdlib_socket.SOCK_DGRAM)
     receiver.bind(("127.0.0.1", 0))
     receiver.settimeout(5)
@@ -186,7 +196,7 @@ def datagrams(module):
     sender.connect(receiver.getsockname())
     batch = fastsock.DatagramBatch(64, 2048) if module is fastsock else None
 
-    def measured(count):
+    def measured(count: int) -> float:
         spent_ns = 0
         for _ in range(count // 64):
             for _ in range(64):
@@ -204,7 +214,7 @@ def datagrams(module):
     return measured
 
 
-def ready(module):
+def ready(module: ModuleType) -> _Measured:
     """select() of a selector with 200 pipes that can be read."""
     selector = (fastsock.selectors if module is fastsock else stdlib_selectors).DefaultSelector()
     for _ in range(READY):
@@ -213,13 +223,13 @@ def ready(module):
         selector.register(reader, stdlib_selectors.EVENT_READ)
 
     @timed
-    def work(count):
+    def work(count: int) -> None:
         for _ in range(count):
             selector.select(0)
     return work
 
 
-def rows():
+def rows() -> Iterator[tuple[str, str | None, int, dict[str, _Measured]]]:
     """(title, case of the floor or None, operations a round, variants)"""
     both = {"stdlib": stdlib_socket, "fastsock": fastsock}
     for title, case, count, make in (

@@ -6,6 +6,8 @@ treats both alike; of many short rounds the median counts. What comes back is
 compared with what was sent, byte by byte.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import statistics
@@ -14,12 +16,19 @@ import sys
 import threading
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+    from types import ModuleType
+
+    _Rates = dict[tuple[str, str], list[float]]  # of (module, load)
+
 MESSAGE = bytes(range(64))
 PIECE = 64 * 1024
 TIMEOUT_S = 30.0
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m fastsock demo",
         description="Start an echo server and clients, first on the stdlib's sockets, then on "
@@ -41,7 +50,7 @@ def main(arguments):
     return compare(options)
 
 
-def socket_module(name):
+def socket_module(name: str) -> ModuleType:
     if name == "fastsock":
         import fastsock
         return fastsock
@@ -49,7 +58,7 @@ def socket_module(name):
     return socket
 
 
-def serve(socket):
+def serve(socket: ModuleType) -> None:
     """An echo server, a thread a connection, until standard input ends."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
@@ -57,20 +66,20 @@ def serve(socket):
         sys.stdin.read()
 
 
-def accept_all(listener):
+def accept_all(listener: socket) -> None:
     while True:
         connection, _ = listener.accept()
         connection.settimeout(TIMEOUT_S)
         threading.Thread(target=echo, args=(connection,), daemon=True).start()
 
 
-def echo(connection):
+def echo(connection: socket) -> None:
     with connection:
         while data := connection.recv(PIECE):
             connection.sendall(data)
 
 
-def request_response(connection, count):
+def request_response(connection: socket, count: int) -> bool:
     """`count` messages of 64 bytes, each answered before the next; True if all came back."""
     same = True
     for _ in range(count):
@@ -85,7 +94,7 @@ def request_response(connection, count):
     return same
 
 
-def bulk(connection, data, target):
+def bulk(connection: socket, data: bytes, target: bytearray) -> bool:
     """`data` there and back, sent by another thread; True if all came back."""
     sender = threading.Thread(target=connection.sendall, args=(data,))
     sender.start()
@@ -100,17 +109,20 @@ def bulk(connection, data, target):
     return received == len(data)
 
 
-def compare(options):
-    servers, connections = {}, {}
+def compare(options: argparse.Namespace) -> int:
+    servers: dict[str, subprocess.Popen[bytes]] = {}
+    connections: dict[str, socket] = {}
     data = os.urandom(1 << 20) * options.mib
     target = bytearray(len(data))
-    rates = {(name, load): [] for name in ("stdlib", "fastsock") for load in ("small", "bulk")}
+    rates: _Rates = {
+        (name, load): [] for name in ("stdlib", "fastsock") for load in ("small", "bulk")}
     try:
         for name in ("stdlib", "fastsock"):
-            servers[name] = subprocess.Popen(
+            server = servers[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fastsock", "demo", "--serve", name],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            port = int(servers[name].stdout.readline())
+            assert server.stdout is not None  # but PIPE
+            port = int(server.stdout.readline())
             connections[name] = socket_module(name).create_connection(
                 ("127.0.0.1", port), timeout=TIMEOUT_S)
         for round_number in range(options.rounds + 1):
@@ -133,6 +145,7 @@ def compare(options):
         for connection in connections.values():
             connection.close()
         for server in servers.values():
+            assert server.stdin is not None and server.stdout is not None  # but PIPE
             server.stdin.close()
             server.stdout.close()
             server.wait(TIMEOUT_S)
@@ -140,7 +153,7 @@ def compare(options):
     return 0
 
 
-def report(options, rates):
+def report(options: argparse.Namespace, rates: _Rates) -> None:
     moved = options.rounds * (options.messages * len(MESSAGE) + (options.mib << 20))
     print(f"echo server and client over TCP on 127.0.0.1, timeouts set, "
           f"median of {options.rounds} rounds\n")

@@ -5,12 +5,21 @@ Job: the worked example behind `python -m fastsock serve http`. GET and HEAD; el
 symbolic links. A request with a body is answered and its connection then closed.
 """
 
+from __future__ import annotations
+
 import email.utils
 import http
 import mimetypes
 import os
 import re
 import urllib.parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pathlib
+    from io import FileIO
+
+    from fastsock._protocol import ProtocolTransport
 
 LONGEST_HEAD = 16 * 1024
 SMALL_FILE = 16 * 1024      # sent with its head, in one piece
@@ -21,7 +30,7 @@ HEADER_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")
 class Refused(Exception):
     """Ends a request by an answer without a file."""
 
-    def __init__(self, status, keep_alive=True):
+    def __init__(self, status: int, keep_alive: bool = True) -> None:
         self.status = status
         self.keep_alive = keep_alive
 
@@ -29,37 +38,39 @@ class Refused(Exception):
 class FileProtocol:
     """One connection: an asyncio.Protocol whose transport has send_file()."""
 
-    def __init__(self, folder):
+    transport: ProtocolTransport
+
+    def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.received = b""
-        self.file = None        # the one that is being sent
+        self.file: FileIO | None = None     # the one that is being sent
         self.is_paused = False
         self.has_peer_ended = False
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: ProtocolTransport) -> None:
         self.transport = transport
 
-    def connection_lost(self, error):
+    def connection_lost(self, error: Exception | None) -> None:
         self.close_file()
 
-    def close_file(self):
+    def close_file(self) -> None:
         if self.file is not None:
             self.file.close()
             self.file = None
 
-    def data_received(self, data):
+    def data_received(self, data: bytes) -> None:
         self.received += data
         self.answer_all()
 
-    def eof_received(self):
+    def eof_received(self) -> bool:
         self.has_peer_ended = True
         return self.is_paused  # what is on its way may go on
 
-    def pause_writing(self):
+    def pause_writing(self) -> None:
         self.is_paused = True
         self.transport.pause_reading()
 
-    def resume_writing(self):
+    def resume_writing(self) -> None:
         self.is_paused = False
         self.close_file()
         self.transport.resume_reading()
@@ -67,7 +78,7 @@ class FileProtocol:
         if self.has_peer_ended and not self.is_paused:
             self.transport.close()
 
-    def answer_all(self):
+    def answer_all(self) -> None:
         """Answer what has arrived, in order, until an answer does not fit."""
         while not (self.is_paused or self.transport.is_closing()):
             head, end, rest = self.received.partition(b"\r\n\r\n")
@@ -81,7 +92,7 @@ class FileProtocol:
             except Refused as refused:
                 self.refuse(refused.status, refused.keep_alive)
 
-    def answer(self, head):
+    def answer(self, head: str) -> None:
         method, path, keep_alive = understand(head)
         file = open_below(self.folder, path, keep_alive)
         size = os.fstat(file.fileno()).st_size
@@ -102,7 +113,7 @@ class FileProtocol:
         if not keep_alive:
             self.transport.close()
 
-    def refuse(self, status, keep_alive):
+    def refuse(self, status: int, keep_alive: bool) -> None:
         text = f"{status} {http.HTTPStatus(status).phrase}\n".encode()
         self.transport.write(
             answer_head(status, len(text), "text/plain", keep_alive) + text)
@@ -110,7 +121,7 @@ class FileProtocol:
             self.transport.close()
 
 
-def understand(head):
+def understand(head: str) -> tuple[str, str, bool]:
     """(method, path, is the connection kept?) of a request."""
     request, *lines = head.split("\r\n")
     match = REQUEST_LINE.fullmatch(request)
@@ -133,7 +144,7 @@ def understand(head):
     return method, path, keep_alive
 
 
-def open_below(folder, path, keep_alive):
+def open_below(folder: pathlib.Path, path: str, keep_alive: bool) -> FileIO:
     """The file of a request; only what is really below the folder."""
     if "\0" in path:
         raise Refused(400, keep_alive)
@@ -146,7 +157,7 @@ def open_below(folder, path, keep_alive):
         raise Refused(404, keep_alive) from None
 
 
-def answer_head(status, size, kind, keep_alive):
+def answer_head(status: int, size: int, kind: str, keep_alive: bool) -> bytes:
     connection = "" if keep_alive else "Connection: close\r\n"
     return (f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\n"
             f"Date: {email.utils.formatdate(usegmt=True)}\r\n"

@@ -1,5 +1,7 @@
 """`python -m fastsock info`: versions, what of this machine is used, and what is not and why."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import platform
@@ -10,8 +12,12 @@ import sysconfig
 
 import fastsock
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def main(arguments):
+
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m fastsock info",
         description="Show versions, which kernel facilities and fast paths are in use on this "
@@ -25,7 +31,7 @@ def main(arguments):
     return 0
 
 
-def versions():
+def versions() -> Iterator[tuple[str, str]]:
     """(what, version or place)"""
     free = sysconfig.get_config_var("Py_GIL_DISABLED")
     yield "fastsock", f"{fastsock.__version__} ({os.path.dirname(fastsock.__file__)})"
@@ -36,7 +42,7 @@ def versions():
     yield "compiler", shutil.which("cc") or shutil.which("gcc") or "none"
 
 
-def facilities():
+def facilities() -> Iterator[tuple[str, bool, str]]:
     """(name, is it used here, what it is for or why it is not)"""
     from fastsock._platform_facts import facts
     known = facts()
@@ -64,7 +70,7 @@ def facilities():
            else "fastsock.install() was not called in this process")
 
 
-def segmentation(known):
+def segmentation(known: dict[str, bool]) -> tuple[str, bool, str]:
     """UDP_SEGMENT and UDP_GRO, which the kernel has from 4.18 and 5.0 on."""
     name = "UDP_SEGMENT, UDP_GRO"
     if not known["segmentation"]:
@@ -77,7 +83,7 @@ def segmentation(known):
     return name, True, "large datagrams are cut and glued by the kernel"
 
 
-def busy_polling(known):
+def busy_polling(known: dict[str, bool]) -> tuple[str, bool, str]:
     """SO_BUSY_POLL, which needs a network device with a driver for it."""
     name = "SO_BUSY_POLL"
     if not known["busy_poll"]:

@@ -11,6 +11,10 @@ import os
 import sys
 import types
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
 USAGE = """\
 usage: python -m fastsock run [--stats] SCRIPT [ARG ...]
        python -m fastsock run [--stats] -m MODULE [ARG ...]
@@ -24,7 +28,7 @@ environment:
 """
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     """Run the program; returns only for a mistake in the call (2)."""
     if arguments and arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
@@ -58,32 +62,33 @@ def main(arguments):
     return 0
 
 
-def new_main_module(ours):
+def new_main_module(ours: types.ModuleType) -> types.ModuleType:
     """An empty `__main__` with the names that this interpreter starts a program with."""
     module = types.ModuleType("__main__")
-    module.__builtins__ = builtins
+    vars(module)["__builtins__"] = builtins
     if "__annotations__" in vars(ours):  # gone in newer interpreters
         module.__annotations__ = {}
     return module
 
 
-def run_module(name):
+def run_module(name: str) -> None:
     """As `python -m NAME`, by the function that the interpreter calls for it."""
     import runpy
     if not sys.flags.safe_path:
         sys.path[0] = os.getcwd()
     sys.argv[0] = "-m"  # until the module is found, as under python
-    runpy._run_module_as_main(name)
+    runpy._run_module_as_main(name)  # type: ignore[attr-defined]  # no other is so exact
 
 
-def run_path(path):
+def run_path(path: str) -> None:
     """As `python PATH`."""
     # Not normalised: the interpreter leaves "./" and "../" in what it shows.
     whole_path = os.path.join(os.getcwd(), path)
     if is_container(path):
         import runpy
         sys.path[:0 if sys.flags.safe_path else 1] = [whole_path]
-        runpy._run_module_as_main("__main__", alter_argv=False)
+        runpy._run_module_as_main(  # type: ignore[attr-defined]  # no other is so exact
+            "__main__", alter_argv=False)
         return
     try:
         with open(path, "rb") as file:
@@ -95,6 +100,7 @@ def run_path(path):
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
     from importlib import machinery, util
+    loader: type[machinery.SourcelessFileLoader] | type[machinery.SourceFileLoader]
     if content[:4] == util.MAGIC_NUMBER:
         import marshal
         loader, code = machinery.SourcelessFileLoader, marshal.loads(content[16:])
@@ -107,7 +113,7 @@ def run_path(path):
     exec(code, namespace)
 
 
-def is_container(path):
+def is_container(path: str) -> bool:
     """Is it a folder or a zip file, whose __main__.py is the program?"""
     for hook in sys.path_hooks:
         try:
@@ -118,19 +124,20 @@ def is_container(path):
     return False
 
 
-def print_stats():
+def print_stats() -> None:
     """What fastsock did for the program: fastsock.stats(), a line a counter."""
     import fastsock
     counted = fastsock.stats()
-    calls = counted.pop("system_calls")
+    calls = counted["system_calls"]
     print("fastsock:", file=sys.stderr)
-    for name, count in counted.items():
-        print(f"  {name.replace('_', ' '):20}{count:>14,}", file=sys.stderr)
+    for name, value in counted.items():
+        if name != "system_calls":
+            print(f"  {name.replace('_', ' '):20}{value:>14,}", file=sys.stderr)
     made = ", ".join(f"{name} {count:,}" for name, count in calls.items() if count)
     print(f"  {'system calls':20}{made or 'none'}", file=sys.stderr)
 
 
-def hide_our_frames(error):
+def hide_our_frames(error: BaseException) -> None:
     """Have the interpreter show an uncaught exception without the frames of this file.
 
     It then ends as it always does: with status 1, or by SIGINT after a
@@ -140,7 +147,8 @@ def hide_our_frames(error):
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
 
-    def show(kind, error, _):
+    def show(kind: type[BaseException], error: BaseException,
+             _: "TracebackType | None") -> None:
         error.__traceback__ = sys.last_traceback = trace
         try:
             hook(kind, error, trace)
@@ -149,7 +157,8 @@ def hide_our_frames(error):
         except BaseException as failure:
             # What the interpreter does, but for this frame in the traceback.
             print("Error in sys.excepthook:", file=sys.stderr)
-            failure.__traceback__ = failure.__traceback__.tb_next
+            if failure.__traceback__ is not None:  # it is this frame's
+                failure.__traceback__ = failure.__traceback__.tb_next
             failure.__context__ = None
             sys.__excepthook__(type(failure), failure, failure.__traceback__)
             print("\nOriginal exception was:", file=sys.stderr)

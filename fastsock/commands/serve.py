@@ -1,5 +1,7 @@
 """`python -m fastsock serve`: an echo server, files over HTTP, or a relay, from the shell."""
 
+from __future__ import annotations
+
 import argparse
 import logging
 import pathlib
@@ -8,15 +10,28 @@ import sys
 import fastsock
 from fastsock._serve import shutting_down_on_sigterm
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypedDict
+
+    from fastsock._addresses import _Address
+
+    class _Limits(TypedDict):
+        """The options that all commands have, as keywords of Server."""
+
+        idle_timeout: float
+        spin_us: int
+        max_connections: int
+
 DESCRIPTION = "Run a server until Ctrl-C or SIGTERM. An address is HOST:PORT, :PORT or a path."
 
 
-def main(arguments):
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m fastsock serve", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    limits = limits_parser()
-    echo = commands.add_parser("echo", parents=[limits], help="send back whatever arrives")
-    http = commands.add_parser("http", parents=[limits], help="serve the files of a folder (a "
+    parents = [limits_parser()]
+    echo = commands.add_parser("echo", parents=parents, help="send back whatever arrives")
+    http = commands.add_parser("http", parents=parents, help="serve the files of a folder (a "
                                "worked example, not a web server to deploy)")
     http.add_argument("folder", metavar="DIR", type=pathlib.Path)
     for command, port in ((echo, 7007), (http, 8000)):
@@ -25,14 +40,14 @@ def main(arguments):
                              help=f"where to listen (default: 127.0.0.1:{port})")
     echo.add_argument("--workers", type=int, default=1, metavar="N",
                       help="processes (default: 1)")
-    relay = commands.add_parser("relay", parents=[limits],
+    relay = commands.add_parser("relay", parents=parents,
                                 help="pass connections on to another address")
     relay.add_argument("listen", metavar="LISTEN", type=address)
     relay.add_argument("connect", metavar="CONNECT", type=address)
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s %(message)s")
-    limits = {"idle_timeout": options.idle_timeout, "spin_us": options.spin_us,
-              "max_connections": options.max_connections}
+    limits: _Limits = {"idle_timeout": options.idle_timeout, "spin_us": options.spin_us,
+                       "max_connections": options.max_connections}
     try:
         run(options, limits)
     except KeyboardInterrupt:
@@ -43,7 +58,7 @@ def main(arguments):
     return 0
 
 
-def limits_parser():
+def limits_parser() -> argparse.ArgumentParser:
     """The options that all commands have."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--idle-timeout", type=float, default=300.0, metavar="SECONDS",
@@ -57,7 +72,7 @@ def limits_parser():
     return parser
 
 
-def run(options, limits):
+def run(options: argparse.Namespace, limits: _Limits) -> None:
     if options.command == "echo":
         fastsock.serve(echo_back, options.listen, workers=options.workers, grace=options.grace,
                        on_ready=announce, **limits)
@@ -67,7 +82,8 @@ def run(options, limits):
         folder = options.folder.resolve()
         if not folder.is_dir():
             raise ValueError(f"{options.folder} is no folder")
-        server = fastsock.Server(lambda: FileProtocol(folder), options.listen, **limits)
+        server: fastsock.Server | fastsock.Relay = fastsock.Server(
+            lambda: FileProtocol(folder), options.listen, **limits)
     else:
         server = fastsock.Relay(options.listen, options.connect, **limits)
     with server, shutting_down_on_sigterm(server, options.grace):
@@ -75,18 +91,18 @@ def run(options, limits):
         server.serve_forever()
 
 
-def echo_back(message):
+def echo_back(message: bytes) -> bytes:
     return message
 
 
-def announce(addresses):
+def announce(addresses: list[Any]) -> None:
     """Say where it listens."""
     for one in addresses:
         text = one if isinstance(one, str) else f"{one[0]}:{one[1]}"
         print(f"listening on {text}", flush=True)
 
 
-def address(text):
+def address(text: str) -> _Address:
     """An address out of HOST:PORT, [HOST]:PORT, :PORT, or a path with a slash."""
     if "/" in text:
         return text
