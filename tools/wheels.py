@@ -10,6 +10,7 @@ The headers of the interpreter that runs are used for all platforms: all are 64-
 """
 
 import argparse
+import importlib.util
 import os
 import pathlib
 import re
@@ -20,13 +21,15 @@ import tempfile
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-#: zig's target, the tag that auditwheel is to give, the architecture, and musl's library.
+#: zig's target, and the architecture.
 PLATFORMS = {
-    "x86_64-gnu": ("x86_64-linux-gnu.2.17", "manylinux2014_x86_64", "x86_64"),
-    "aarch64-gnu": ("aarch64-linux-gnu.2.17", "manylinux2014_aarch64", "aarch64"),
-    "x86_64-musl": ("x86_64-linux-musl", "musllinux_1_2_x86_64", "x86_64"),
-    "aarch64-musl": ("aarch64-linux-musl", "musllinux_1_2_aarch64", "aarch64"),
+    "x86_64-gnu": ("x86_64-linux-gnu.2.17", "x86_64"),
+    "aarch64-gnu": ("aarch64-linux-gnu.2.17", "aarch64"),
+    "x86_64-musl": ("x86_64-linux-musl", "x86_64"),
+    "aarch64-musl": ("aarch64-linux-musl", "aarch64"),
 }
+#: The newest that a wheel may need: manylinux2014, and musl 1.2.
+NEWEST = {"many": (2, 17), "musl": (1, 2)}
 LARGEST = 1_500_000
 #: What a wheel must and must not have in it.
 WANTED = ["fastsock/__init__.py", "fastsock/__init__.pyi", "fastsock/py.typed",
@@ -38,8 +41,10 @@ ALLOWED_C = {"fastsock/commands/floor.c"}
 
 def build(python, platform, out):
     """One wheel: its path."""
-    target, tag, architecture = PLATFORMS[platform]
-    zig = f"{sys.executable} -m ziglang cc -target {target}"
+    target, architecture = PLATFORMS[platform]
+    # The program itself: pip's build environment does not see the package around it.
+    package = pathlib.Path(importlib.util.find_spec("ziglang").origin).parent
+    zig = f"{package / 'zig'} cc -target {target}"
     suffix = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_config_var('SOABI'))"],
         check=True, capture_output=True, text=True).stdout.strip()
@@ -56,13 +61,14 @@ def build(python, platform, out):
         source = pathlib.Path(folder, "source")
         shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(
             "build", "*.so", ".git", "*.egg-info", "dist", "__pycache__"))
-        subprocess.run([python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source],
+        subprocess.run([python, "-m", "pip", "wheel", "--no-deps", "-w", folder, source],
                        check=True, env=environment)
         built, = pathlib.Path(folder).glob("*.whl")
         if libc == "musl":
             name_musl(built, architecture)
-        subprocess.run([sys.executable, "-m", "auditwheel", "repair", "--plat", tag,
-                        "-w", out, built], check=True, capture_output=True)
+        # It finds the tag itself: it accepts names only of the machine that it runs on.
+        subprocess.run([sys.executable, "-m", "auditwheel", "repair", "-w", out, built],
+                       check=True)
     repaired = sorted(out.glob("*.whl"), key=lambda path: path.stat().st_mtime)
     return repaired[-1]
 
@@ -94,6 +100,9 @@ def complaints(wheel):
     tag = wheel.stem.split("-")[-1]
     if not re.search(r"manylinux|musllinux|macosx", tag):
         yield f"it is for {tag} alone"
+    for kind, major, minor in re.findall(r"(many|musl)linux_(\d+)_(\d+)", tag):
+        if (int(major), int(minor)) > NEWEST[kind]:
+            yield f"it needs {kind}linux_{major}_{minor}"
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
         names = archive.namelist()
         yield from (f"{name} is missing" for name in WANTED if name not in names)
