@@ -84,19 +84,28 @@ class PacketInfo:
                     pass  # cut off
         return cls(**found)
 
-    # The two numbers are None only where the kernel can't have said `local`.
     def ancillary(self) -> list[tuple[int, int, bytes]]:
         """Control messages for sendmsg(), with which the answer is sent from `local`: a
-        server bound to a wildcard answers from the address that it was asked on."""
+        server bound to a wildcard answers from the address that it was asked on.
+
+        Raises
+        ------
+        OSError
+            `local` is no address, or this system can't be told where to send from.
+        """
         if self.local is None:
             return []
         if ":" in self.local:
-            link_local = self.local.lower().startswith("fe80")
-            return [(*_PKTINFO6, struct.pack(  # type: ignore[list-item]
-                "=16sI", _stdlib.inet_pton(_stdlib.AF_INET6, self.local),
-                self.interface if link_local else 0))]
-        return [(*_PKTINFO4, struct.pack(  # type: ignore[list-item]
-            "=i4s4x", 0, _stdlib.inet_aton(self.local)))]
+            packed = _stdlib.inet_pton(_stdlib.AF_INET6, self.local)
+            is_link_local = packed[0] == 0xfe and packed[1] & 0xc0 == 0x80  # fe80::/10
+            (level, kind), name = _PKTINFO6, "IPV6_PKTINFO"
+            data = struct.pack("=16sI", packed, self.interface if is_link_local else 0)
+        else:
+            (level, kind), name = _PKTINFO4, "IP_PKTINFO"
+            data = struct.pack("=i4s4x", 0, _stdlib.inet_aton(self.local))
+        if kind is None:
+            raise OSError(f"this system has no {name}")
+        return [(level, kind, data)]
 
 
 def _pktinfo4(data: bytes) -> "_Fields":

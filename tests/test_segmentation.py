@@ -159,6 +159,23 @@ def test_packet_info_of_nothing():
     assert info == fastsock.PacketInfo() and info.ancillary() == []
 
 
+@pytest.mark.parametrize(("local", "interface"), [
+    ("fe80::1", 7), ("febf::1", 7), ("fec0::1", 0), ("2001:db8::1", 0)])
+def test_only_link_local_addresses_name_their_interface(local, interface):
+    info = fastsock.PacketInfo(local=local, interface=7)
+    (level, kind, data), = info.ancillary()
+    assert (level, kind) == (fastsock.IPPROTO_IPV6, fastsock.IPV6_PKTINFO)
+    assert data == fastsock.inet_pton(fastsock.AF_INET6, local) + interface.to_bytes(
+        4, sys.byteorder)
+
+
+def test_a_system_that_lacks_the_option(monkeypatch):
+    from fastsock import _packet_info
+    monkeypatch.setattr(_packet_info, "_PKTINFO4", (0, None))
+    with pytest.raises(OSError, match="this system has no IP_PKTINFO"):
+        fastsock.PacketInfo(local="127.0.0.1").ancillary()
+
+
 @pytest.mark.parametrize("source", [None, "127.0.0.1"])
 @pytest.mark.parametrize("interface", ["lo", "127.0.0.1", "index"])
 def test_multicast(interface, source):

@@ -150,13 +150,20 @@ except KeyboardInterrupt:
 """
 
 
-def test_keyboard_interrupt_leaves_serve_forever_and_it_goes_on(program):
-    running = program(f"{INTERRUPTED}{ON_SIGTERM.replace('GRACE', '0')}")
+@contextlib.contextmanager
+def interrupted_client(running):
+    """A client whose server got SIGINT after an answer."""
     running.hears("ready")
     with running.connect() as client:
         client.sendall(b"before")
         assert read_exactly(client, 6) == b"before"
         running.process.send_signal(signal.SIGINT)
+        yield client
+
+
+def test_keyboard_interrupt_leaves_serve_forever_and_it_goes_on(program):
+    running = program(f"{INTERRUPTED}{ON_SIGTERM.replace('GRACE', '0')}")
+    with interrupted_client(running) as client:
         running.hears("interrupted")
         running.hears("ready")
         client.sendall(b"after")
@@ -168,11 +175,7 @@ def test_keyboard_interrupt_leaves_serve_forever_and_it_goes_on(program):
 
 def test_close_after_keyboard_interrupt(program):
     running = program(f"{INTERRUPTED}server.close()\nsay(repr(server))")
-    running.hears("ready")
-    with running.connect() as client:
-        client.sendall(b"before")
-        assert read_exactly(client, 6) == b"before"
-        running.process.send_signal(signal.SIGINT)
+    with interrupted_client(running) as client:
         assert read_all(client) == b""
     assert running.ends() == ["interrupted", "lost NoneType", "<Server closed connections=0>"]
 

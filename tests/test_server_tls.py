@@ -199,24 +199,31 @@ def test_much_both_ways_at_once(serve, tls, base):
     assert received == SOME
 
 
+class Pausable:
+    """A protocol that pauses reading with each call, and knows that it did."""
+
+    goes_on = True
+
+    def pause(self):
+        assert self.goes_on, "called while reading is paused"
+        self.goes_on = False
+        self.transport.pause_reading()
+
+    def resume(self):
+        self.goes_on = True
+        self.transport.resume_reading()
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_pause_reading(serve, tls, version):
     # Also what was decrypted already waits: each call pauses, and there is no other one
     # before reading was resumed.
     tls.client.minimum_version = tls.client.maximum_version = VERSIONS[version]
 
-    class Pausing(Recording):
+    class Pausing(Pausable, Recording):
         def data_received(self, data):
-            assert self.goes_on, "called while reading is paused"
-            self.goes_on = False
-            self.transport.pause_reading()
+            self.pause()
             super().data_received(data)
-
-        goes_on = True
-
-        def resume(self):
-            self.goes_on = True
-            self.transport.resume_reading()
 
     server = serve(Pausing, ssl_context=tls.server)
     client = tls.connect(server)
@@ -236,22 +243,14 @@ def test_pause_reading_with_a_small_buffer(serve, tls, size, ends):
     if ends and serve.kind in ("asyncio", "uvloop"):
         pytest.skip("they end without handing over what waits")
 
-    class Pausing(Buffering):
-        goes_on = True
-
+    class Pausing(Pausable, Buffering):
         def __init__(self):
             super().__init__()
             self.buffer = bytearray(size)
 
         def buffer_updated(self, count):
-            assert self.goes_on, "called while reading is paused"
-            self.goes_on = False
-            self.transport.pause_reading()
+            self.pause()
             super().buffer_updated(count)
-
-        def resume(self):
-            self.goes_on = True
-            self.transport.resume_reading()
 
     server = serve(Pausing, ssl_context=tls.server)
     client = tls.connect(server)
