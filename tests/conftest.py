@@ -28,6 +28,9 @@ IMPLEMENTATIONS = {"stdlib": stdlib_socket, "fastsock": fastsock}
 #: Every socket operation of a test ends by itself after this long.
 TIMEOUT_S = 20.0
 
+#: From 3.14 on the stdlib has a TypeError in its place (on the page "Differences").
+HIDES_AN_ITERABLES_ERROR = sys.version_info >= (3, 14)
+
 
 def pytest_report_header():
     return f"fastsock {fastsock.__version__} from {pathlib.Path(fastsock.__file__).parent}"

@@ -8,11 +8,13 @@ import array
 import contextlib
 import decimal
 import fractions
+import re
 import socket as stdlib_socket
 
 import pytest
 
 import fastsock
+from tests.conftest import HIDES_AN_ITERABLES_ERROR
 
 HUGE = 2**31  # one more than a C int has room for
 
@@ -333,6 +335,8 @@ TABLE = {
 def test_both_take_and_refuse_the_same(name):
     differences = {}
     for expression in TABLE[name]:
+        if HIDES_AN_ITERABLES_ERROR and re.match(r"sock\.\w+msg\w*\(.*Broken\(\)\)", expression):
+            continue  # on the page "Differences"
         expected, found = outcome(stdlib_socket, expression), outcome(fastsock, expression)
         if found != expected:
             differences[expression] = {"stdlib": expected, "fastsock": found}

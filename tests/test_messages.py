@@ -3,12 +3,13 @@
 import array
 import errno
 import os
+import socket as stdlib_socket
 import sys
 import threading
 
 import pytest
 
-from tests.conftest import TIMEOUT_S
+from tests.conftest import HIDES_AN_ITERABLES_ERROR, TIMEOUT_S
 
 LINUX = sys.platform == "linux"
 
@@ -149,16 +150,16 @@ def test_buffers_are_given_back(pair):
     other.append(0)
 
 
-def test_an_iterator_that_fails(pair):
+def test_an_iterator_that_fails(socket, pair):
     def items():
         yield b"x"
         raise LookupError
 
     a, b = pair
-    with pytest.raises(LookupError):
-        a.sendmsg(items())
-    with pytest.raises(LookupError):
-        a.sendmsg([b"x"], items())
+    hidden = socket is stdlib_socket and HIDES_AN_ITERABLES_ERROR
+    for arguments in ((items(),), ([b"x"], items())):
+        with pytest.raises(TypeError if hidden else LookupError):
+            a.sendmsg(*arguments)
     b.setblocking(False)
     with pytest.raises(BlockingIOError):
         b.recv(9)

@@ -380,10 +380,10 @@ def test_the_sockets_are_ours(runner, target):
 
 @pytest.mark.parametrize("target", [["app.py"], ["-m", "app"]], ids=" ".join)
 def test_little_more_is_imported(runner, target):
-    """Beyond plain python: fastsock, what `python -m` itself and the socket module need."""
+    """Beyond plain python: fastsock, and what `python -m`, socket and selectors need."""
     show = "import sys\nmodules = sorted(sys.modules)\n"
     print_them = "import json\nprint(json.dumps(modules))\n"
-    runner.write(app=show + print_them, needed="import socket\n" + show + print_them)
+    runner.write(app=show + print_them, needed="import selectors, socket\n" + show + print_them)
     needed = set(json.loads(runner.run("-m", "needed").stdout))
     plain = set(json.loads(runner.run(*target).stdout))
     ours = set(json.loads(runner.run(*LAUNCHER, *target).stdout))

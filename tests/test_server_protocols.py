@@ -218,6 +218,11 @@ PIECES = {
 }
 
 
+def loses_in_writelines(serve):
+    """From 3.12 on asyncio counts items and not bytes there, and drops what is false."""
+    return serve.kind == "asyncio" and sys.version_info >= (3, 12)
+
+
 @pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
 @pytest.mark.parametrize("make", [lambda pieces: pieces, iter], ids=["itself", "iterator"])
 def test_writelines(serve, inside, make):
@@ -233,6 +238,8 @@ def test_writelines(serve, inside, make):
     server = serve(Saying)
     client, protocol = server.accept()
     for name, pieces in PIECES.items():
+        if name == "numbers" and loses_in_writelines(serve):
+            continue
         if inside:
             client.sendall(name.encode())
         else:
@@ -244,6 +251,8 @@ def test_writelines(serve, inside, make):
 def test_writelines_refuses_what_are_no_bytes(serve):
     if serve.kind == "uvloop":
         pytest.skip("uvloop fails later")
+    if loses_in_writelines(serve):
+        pytest.skip("asyncio drops what is false")
     server = serve()
     client, protocol = server.accept()
     for wrong in NO_BYTES:

@@ -6,6 +6,9 @@ leaves a gap, which poll(2) skips, so that the order stays that of registration;
 are closed when they are half of the array. EINTR: as in _epoll.pyx.
 """
 
+import operator
+import sys
+
 cimport cython
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -249,7 +252,14 @@ cdef class poll:
 
 
 cdef unsigned int as_events(object value) except? 0xffffffff:
-    """A C unsigned short, with the errors of the stdlib's converter."""
+    """A C unsigned short, with the errors of the stdlib's converter, of 3.14 and before."""
+    if sys.hexversion >= 0x030e0000:
+        value = operator.index(value)
+        if value < 0:
+            raise ValueError("Cannot convert negative int")
+        if value > 0xffff:
+            raise OverflowError("Python int too large for C unsigned short")
+        return value
     if not isinstance(value, int):
         raise TypeError("an integer is required")
     if value < 0:

@@ -4,7 +4,7 @@ Rules: whatever the stdlib takes or refuses is taken or refused here, with its c
 and texts (pytime.c); a wait is never shorter than asked for.
 """
 
-import sys
+import time
 
 from cpython.float cimport PyFloat_AS_DOUBLE
 from libc.limits cimport INT_MAX, INT_MIN
@@ -15,9 +15,17 @@ cdef extern from "Python.h":
     bint PyFloat_Check(object value)
     long long PyLong_AsLongLong(object value) except? -1
 
-cdef str TOO_LARGE = ("timestamp too large to convert to C PyTime_t"
-                      if sys.hexversion >= 0x030d0000 else
-                      "timestamp too large to convert to C _PyTime_t")
+
+cdef str text_of_overflow(object seconds):
+    """What this interpreter says of a time that a PyTime_t can't hold: releases differ."""
+    try:
+        time.sleep(seconds)  # refused before it would sleep
+    except OverflowError as error:
+        return str(error)
+
+
+cdef str FLOAT_TOO_LARGE = text_of_overflow(1e300)
+cdef str INTEGER_TOO_LARGE = text_of_overflow(1 << 70)
 
 
 cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1:
@@ -31,16 +39,16 @@ cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1:
         number *= unit_ns
         number = ceil(number) if number >= 0 else floor(number)
         if not -9223372036854775808.0 <= number < 9223372036854775808.0:
-            raise OverflowError("timestamp out of range for platform time_t")
+            raise OverflowError(FLOAT_TOO_LARGE)
         return <int64_t>number
     try:
         whole = PyLong_AsLongLong(timeout)
     except OverflowError:
-        raise OverflowError(TOO_LARGE) from None
+        raise OverflowError(INTEGER_TOO_LARGE) from None
     except TypeError:
         raise TypeError(f"timeout must be {wanted} or None") from None
     if whole > INT64_MAX // unit_ns or whole < -(INT64_MAX // unit_ns):
-        raise OverflowError(TOO_LARGE)
+        raise OverflowError(INTEGER_TOO_LARGE)
     return whole * unit_ns
 
 
