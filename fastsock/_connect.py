@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, NoReturn
 
+    from fastsock._race import _Address, _Found
     from fastsock._socket_class import socket
-
-    _Address = tuple[Any, ...] | str | bytes
-    _Found = tuple[int, int, int, str, tuple[Any, ...]]  # of getaddrinfo()
 
 _DEFAULT: "Any" = vars(stdlib_socket)["_GLOBAL_DEFAULT_TIMEOUT"]  # of no type one could name
 _STREAM = int(stdlib_socket.SOCK_STREAM)

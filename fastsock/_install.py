@@ -12,7 +12,6 @@ import os
 import selectors as stdlib_selectors
 import sys
 import types
-import warnings
 
 from fastsock import functions
 from fastsock._file_class import SocketIO
@@ -59,6 +58,7 @@ def install() -> bool:
         setattr(module, name, replacement)
     early = _modules_with_the_old_class()
     if early:
+        import warnings
         warnings.warn(
             "fastsock.install() came after these modules had taken socket.socket, and they "
             f"go on using the stdlib's: {', '.join(early)}. Call it before importing them, "

@@ -24,9 +24,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import ModuleType
+    from typing import Any
 
-    from fastsock._connect import _Address, _Found
     from fastsock._socket_class import socket
+
+    _Address = tuple[Any, ...] | str | bytes
+    _Found = tuple[int, int, int, str, tuple[Any, ...]]  # of getaddrinfo()
 
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EINTR, errno.EAGAIN)
 

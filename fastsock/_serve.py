@@ -23,14 +23,7 @@ if TYPE_CHECKING:
     from fastsock._handler import _BatchHandler, _Handler
     from fastsock._server import _Options
     from fastsock._socket_class import socket
-
-    _Ready = Callable[[list[Any]], object]
-
-    class _Where(TypedDict, total=False):
-        """What makes one server of several listen."""
-
-        address: _Place
-        sock: list[socket]
+    from fastsock._workers import _Ready, _Where
 
 __all__ = ["HandlerServer", "current_connection", "serve"]
 

@@ -26,10 +26,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+    from typing import Any, TypedDict
 
     from fastsock._addresses import _Given, _Place
-    from fastsock._serve import _Ready, _Where
     from fastsock._server import BaseServer
+
+    _Ready = Callable[[list[Any]], object]
+
+    class _Where(TypedDict, total=False):
+        """What makes one server of several listen."""
+
+        address: _Place
+        sock: list[socket]
 
 logger = logging.getLogger("fastsock.server")
 

@@ -126,7 +126,7 @@ def test(version, path, options):
         started = time.monotonic()
         log = work / name
         passed = run(log, command, cwd=elsewhere,
-                     env={**os.environ, "FASTSOCK_TEST_INSTALLED": site})
+                     env={**environment_of(path), "FASTSOCK_TEST_INSTALLED": site})
         good = good and passed
         results.append(f"{'' if passed else 'FAILED: '}{last_line(log)}, "
                        f"{time.monotonic() - started:.0f} s")
