@@ -3,7 +3,7 @@
 from fastsock._libc cimport msghdr, off_t, sockaddr, socklen_t
 
 cdef extern from "_platform.h" nogil:
-    const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES
+    const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES, FASTSOCK_SHARES_PORTS
     const bint FASTSOCK_ACCEPT_INHERITS_NONBLOCK
     const int FASTSOCK_DONTWAIT
     const int FASTSOCK_IOV_MAX
@@ -33,6 +33,7 @@ cdef extern from "_platform.h" nogil:
     int fastsock_accept(int fd, sockaddr *address, socklen_t *size)
     int fastsock_accept_nonblocking(int fd, sockaddr *address, socklen_t *size)
     int fastsock_socketpair(int family, int type, int proto, int *fds)
+    void fastsock_no_sigpipe(int fd)
     int fastsock_set_nonblocking(int fd, bint nonblocking)
     int fastsock_is_nonblocking(int fd)
     Py_ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset, size_t count)
