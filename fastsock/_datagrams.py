@@ -11,6 +11,7 @@ import socket as _stdlib
 import struct
 
 from fastsock import _constants
+from fastsock._platform_facts import facts
 from fastsock._recvmmsg import recvmmsg, recvmmsg_into
 from fastsock._sendmmsg import send_segmented, sendmmsg, sendmmsg_from
 
@@ -139,3 +140,9 @@ def _addresses_of(index: int) -> list[str]:
         except OSError:
             return []
     return [_stdlib.inet_ntoa(answer[20:24])]
+
+
+# A name that this system lacks is absent.
+if not facts()["segmentation"]:
+    del enable_gro
+    __all__.remove("enable_gro")
