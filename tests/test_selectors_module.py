@@ -17,9 +17,7 @@ import pytest
 import fastsock
 from fastsock import selectors
 from tests.conftest import TIMEOUT_S
-from tests.polling import (
-    CLASSES, OUR_CLASSES, SELECTOR_MODULES, File, Index, same_outcomes,
-)
+from tests.polling import CLASSES, OUR_CLASSES, SELECTOR_MODULES, File, Index, same_outcomes
 from tests.test_signals import ENOUGH, Interrupted, raise_interrupted, signals
 from tests.workers import Worker, needs_to_see_sleepers
 

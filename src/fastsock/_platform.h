@@ -41,7 +41,7 @@
 
 /* Linux's numbers that most architectures share: where the C library's headers are older
  * than the kernel, constants.txt has them. */
-#if FASTSOCK_LINUX && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) \
+#if defined(__linux__) && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) \
     || defined(__arm__) || defined(__riscv))
 #  define FASTSOCK_GENERIC_ABI 1
 #else
@@ -184,6 +184,18 @@ static inline void fastsock_no_sigpipe(int fd)
        (((struct sockaddr *)(address))->sa_len = (unsigned char)(size))
 #else
 #  define FASTSOCK_SET_SA_LEN(address, size) ((void)0)
+#endif
+
+/* Multicast groups by interface and source (RFC 3678). Its members' places differ: macOS
+ * packs them. */
+#if defined(MCAST_JOIN_SOURCE_GROUP)
+typedef struct group_source_req FastsockGroup;
+#else
+typedef struct { /* for no option: without a name for it, none is set */
+    unsigned int gsr_interface;
+    struct sockaddr_storage gsr_group;
+    struct sockaddr_storage gsr_source;
+} FastsockGroup;
 #endif
 
 /* Without accept4(2) and SOCK_CLOEXEC: the flag comes with a call of its own. */

@@ -1,6 +1,6 @@
 # The platform header, as Cython sees it. Its rules are in `_platform.h`.
 
-from fastsock._libc cimport msghdr, off_t, sockaddr, socklen_t
+from fastsock._libc cimport msghdr, off_t, sockaddr, sockaddr_storage, socklen_t
 
 cdef extern from "_platform.h" nogil:
     const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES, FASTSOCK_SHARES_PORTS
@@ -15,6 +15,11 @@ cdef extern from "_platform.h" nogil:
     const int FASTSOCK_TYPE_NONBLOCK
     const int FASTSOCK_UDP_SEGMENT
     const int FASTSOCK_UDP_GRO
+
+    ctypedef struct FastsockGroup:
+        unsigned int gsr_interface
+        sockaddr_storage gsr_group
+        sockaddr_storage gsr_source
 
     ctypedef struct FastsockMessage:
         msghdr msg_hdr
