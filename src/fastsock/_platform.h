@@ -292,6 +292,13 @@ static inline int fastsock_is_nonblocking(int fd)
 /* sendfile(2) with Linux's arguments: bytes sent, or -1 and errno. A partial
  * transfer that BSD reports as an error with a count is reported as the count:
  * the next call meets the error again. */
+#if defined(__linux__) || defined(__APPLE__) || defined(__FreeBSD__) \
+    || defined(__DragonFly__)
+#  define FASTSOCK_HAS_SENDFILE 1
+#else
+#  define FASTSOCK_HAS_SENDFILE 0
+#endif
+
 static inline ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset,
                                         size_t count)
 {

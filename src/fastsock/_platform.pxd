@@ -26,6 +26,7 @@ cdef extern from "_platform.h" nogil:
         unsigned int msg_len
 
     const bint FASTSOCK_HAS_ATOMIC_FLAGS, FASTSOCK_HAS_MANY_DATAGRAMS, FASTSOCK_HAS_SPLICE
+    const bint FASTSOCK_HAS_SENDFILE
     Py_ssize_t fastsock_splice(int from_fd, int to_fd, size_t most)
     int fastsock_splice_pipe(int *fds, int size)
     Py_ssize_t fastsock_recvmmsg(int fd, FastsockMessage *messages, unsigned int count,
