@@ -122,7 +122,8 @@ def main():
     print()
     for difference in differences:
         print(difference)
-    agreed = sum(totals["stdlib"].values())
+    agreed = sum(len({*everything[f"{module}/stdlib"]} - {*exclusions.not_applicable(facts())})
+                 for module in modules)
     print(f"{agreed} tests, the same in the three columns" if not differences
           else f"{len(differences)} differences")
     return 1 if differences else 0
