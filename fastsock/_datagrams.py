@@ -115,6 +115,6 @@ def _index_of(interface: str | int | None) -> int:
 
 
 # A name that this system lacks is absent.
-if not facts()["segmentation"]:
+if not TYPE_CHECKING and not facts()["segmentation"]:
     del enable_gro
     __all__.remove("enable_gro")
