@@ -22,9 +22,12 @@ from setuptools.command.build_ext import build_ext  # noqa: E402
 
 SOURCE = pathlib.Path("src/fastsock")
 DEBUG = os.environ.get("FASTSOCK_DEBUG") == "1"
+PORTABLE = os.environ.get("FASTSOCK_PORTABLE") == "1"
+# Each kind of build in a folder of its own: what one has made must not be taken for another's.
+BUILD = "/".join(["build", *["portable"] * PORTABLE, *["debug"] * DEBUG])
 
 macros = [("_GNU_SOURCE", "1")]
-if os.environ.get("FASTSOCK_PORTABLE") == "1":
+if PORTABLE:
     macros.append(("FASTSOCK_PORTABLE", "1"))
 
 extensions = [
@@ -50,9 +53,14 @@ class BuildExtensions(build_ext):
             word for word in linker if not word.startswith(("-Wl,-rpath", "-Wl,--rpath"))]
         super().build_extensions()
 
+    def copy_extensions_to_source(self):
+        self.force = True  # what is there may be newer, and another kind's
+        super().copy_extensions_to_source()
+
 
 setup(
     cmdclass={"build_ext": BuildExtensions},
+    options={"build": {"build_base": BUILD}},
     ext_modules=cythonize(
         extensions,
         include_path=["src", "."],  # "." has what other packages cimport

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket as _stdlib
-import struct
 
 from fastsock import _constants
+from fastsock._groups import group_request, interface_with
+from fastsock._platform_facts import facts
 from fastsock._recvmmsg import recvmmsg, recvmmsg_into
 from fastsock._sendmmsg import send_segmented, sendmmsg, sendmmsg_from
 
@@ -25,7 +26,6 @@ __all__ = ["enable_gro", "join_group", "leave_group", "recvmmsg", "recvmmsg_into
 
 # Those that this system's headers, or else Linux's ABI, define.
 _numbers = _constants.table()
-_ALIGNMENT = struct.calcsize("P")
 
 
 def enable_gro(self: socket, enabled: bool = True, /) -> None:
@@ -56,7 +56,7 @@ def join_group(self: socket, group: str, interface: str | int | None = None,
     group : str
         The group's address, of the socket's family.
     interface : str or int, optional
-        The name or index of an interface, or (IPv4) its first address; None lets the
+        The name or index of an interface, or (IPv4) an address of it; None lets the
         routing table choose.
     source : str, optional
         Only what this sender sends; may be called again for others.
@@ -87,12 +87,9 @@ def _change_group(sock: socket, verb: str, group: str, interface: str | int | No
     option = _numbers.get(name)
     if option is None:
         raise OSError(f"this system has no {name}")
-    # struct group_req, group_source_req: the index, and addresses aligned as pointers.
-    request = struct.pack("@I", _index_of(interface)).ljust(_ALIGNMENT, b"\0")
-    request += _sockaddr(address)
-    if source is not None:
-        request += _sockaddr(_address_of(sock, source, "source"))
-    sock.setsockopt(level, option, request)
+    sock.setsockopt(level, option, group_request(
+        _index_of(interface), address,
+        None if source is None else _address_of(sock, source, "source")))
 
 
 def _address_of(sock: socket, text: str, what: str) -> _IPAddress:
@@ -101,16 +98,6 @@ def _address_of(sock: socket, text: str, what: str) -> _IPAddress:
     if sock.family != family:
         raise ValueError(f"{what} {text!r} is no address of {sock.family!r}")
     return address
-
-
-def _sockaddr(address: _IPAddress) -> bytes:
-    """A sockaddr_storage with the address."""
-    if isinstance(address, ipaddress.IPv4Address):
-        plain = struct.pack("=H2x4s", _stdlib.AF_INET, address.packed)
-    else:
-        plain = struct.pack("=H2xI16sI", _stdlib.AF_INET6, 0, address.packed,
-                            int(address.scope_id or 0))
-    return plain.ljust(128, b"\0")
 
 
 def _index_of(interface: str | int | None) -> int:
@@ -122,20 +109,12 @@ def _index_of(interface: str | int | None) -> int:
         address = ipaddress.IPv4Address(interface)
     except ValueError:
         return _stdlib.if_nametoindex(interface)
-    for index, _ in _stdlib.if_nameindex():
-        if str(address) in _addresses_of(index):
-            return index
+    if index := interface_with(address):
+        return index
     raise OSError(f"no interface has the address {interface}")
 
 
-def _addresses_of(index: int) -> list[str]:
-    """IPv4 addresses of an interface: asked by binding, since the stdlib has no list."""
-    import fcntl
-    name = _stdlib.if_indextoname(index)
-    SIOCGIFADDR = 0x8915
-    with _stdlib.socket(_stdlib.AF_INET, _stdlib.SOCK_DGRAM) as asker:
-        try:
-            answer = fcntl.ioctl(asker, SIOCGIFADDR, name.encode()[:15].ljust(256, b"\0"))
-        except OSError:
-            return []
-    return [_stdlib.inet_ntoa(answer[20:24])]
+# A name that this system lacks is absent.
+if not TYPE_CHECKING and not facts()["segmentation"]:
+    del enable_gro
+    __all__.remove("enable_gro")

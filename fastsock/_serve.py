@@ -90,7 +90,8 @@ def serve(handler: _Handler | _BatchHandler, address: _Place = None, *,
         None: a message is whatever arrived, up to 64 KiB.
     workers : int
         Processes, forked and kept alive by this one. Each has a listener of its own
-        (SO_REUSEPORT; for AF_UNIX and `sock` they share one).
+        (SO_REUSEPORT; for AF_UNIX and `sock`, and on systems that would give all
+        connections to one of them, they share one).
     batch : bool
         `handler` takes a list of messages, all that one wake-up of the loop brought from
         all connections, and returns a list of as many answers. If it raises, all these

@@ -45,7 +45,9 @@ class _Later:
 
     def __get__(self, instance: "socket | None", cls: "type[socket]") -> "Any":
         from fastsock import _datagrams
-        method = getattr(_datagrams, self.name)
+        method = getattr(_datagrams, self.name, None)
+        if method is None:
+            raise AttributeError(f"this system or build has no {self.name}()")
         setattr(self.owner, self.name, method)
         return method.__get__(instance, cls)
 

@@ -20,6 +20,7 @@ import threading
 import time
 
 from fastsock._addresses import listening_sockets, paths_of, remove_paths
+from fastsock._platform_facts import facts
 from fastsock._socket_class import socket, stdlib_socket
 
 TYPE_CHECKING = False
@@ -82,7 +83,7 @@ def _places(address: _Place, sock: _Given,
     shared: list[socket] = []
     try:
         for one in address if isinstance(address, list) else [address]:
-            if isinstance(one, (str, bytes, os.PathLike)):
+            if isinstance(one, (str, bytes, os.PathLike)) or not facts()["shared_ports"]:
                 shared += listening_sockets(one, backlog=backlog)
                 continue
             for listener in listening_sockets(one, backlog=1, reuse_port=True):

@@ -18,12 +18,16 @@ import threading
 import pytest
 
 import fastsock
+from fastsock._platform_facts import facts
 
 # Their fixtures.
 pytest_plugins = ["tests.servers", "tests.streams", "tests.polling", "tests.protocol_servers",
                   "tests.tracing"]
 
 IMPLEMENTATIONS = {"stdlib": stdlib_socket, "fastsock": fastsock}
+
+#: What this build uses of the kernel's additions: a portable build has none of them.
+FACILITIES = facts()
 
 #: Every socket operation of a test ends by itself after this long.
 TIMEOUT_S = 20.0
@@ -147,6 +151,11 @@ class Python:
 @pytest.fixture
 def python(tmp_path):
     return Python(tmp_path)
+
+
+def requires_facility(name):
+    """Skip where this build has not one of the kernel's additions, by its name in FACILITIES."""
+    return pytest.mark.skipif(not FACILITIES[name], reason=f"this build does without {name}")
 
 
 def requires_program(*names):

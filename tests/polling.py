@@ -17,6 +17,9 @@ CLASSES = [name for name in ("EpollSelector", "PollSelector", "SelectSelector")
            if hasattr(stdlib_selectors, name)]
 
 has_epoll = hasattr(stdlib_select, "epoll")
+#: Those that are ours: a build without epoll(7) has the stdlib's.
+OUR_CLASSES = [name for name in CLASSES if name != "EpollSelector" or select.epoll_is_ours]
+
 requires_epoll = pytest.mark.skipif(not has_epoll, reason="no epoll here")
 
 
@@ -136,3 +139,4 @@ def made(select_module, kind):
 #: Milliseconds or seconds, as the kind has it.
 UNIT = {"epoll": 1, "poll": 1000}
 KINDS = [kind for kind in UNIT if hasattr(stdlib_select, kind)]
+OUR_KINDS = [kind for kind in KINDS if kind != "epoll" or select.epoll_is_ours]

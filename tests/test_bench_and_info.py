@@ -36,7 +36,7 @@ def test_info_says_what_is_used_and_why_not(python):
     versions, facilities = shown.split("\n\n")
     assert f"{sys.version_info.major}.{sys.version_info.minor}" in versions
     lines = facilities.splitlines()
-    assert len(lines) == 9
+    assert len(lines) == 11
     for line in lines:
         assert re.fullmatch(r".{24} (yes|no ) +\S.*", line), line
     assert "fastsock.install() was not called" in facilities

@@ -12,6 +12,7 @@ import unittest
 
 import pytest
 
+from tests.conftest import FACILITIES
 from tests.cpython import exclusions
 from tests.cpython.__main__ import compare, MODULES
 from tests.cpython.worker import Outcomes
@@ -76,3 +77,10 @@ def test_few_tests_are_left_out():
     assert all(reason for reason in [*exclusions.LEFT_OUT.values(),
                                      *exclusions.NOT_APPLICABLE.values()])
     assert exclusions.LOCAL_NETWORK <= set(MODULES)
+
+
+def test_what_is_left_out_of_a_portable_build_is_about_what_it_lacks():
+    assert {*exclusions.OF_A_FACILITY} <= {*FACILITIES}
+    assert exclusions.not_applicable(dict.fromkeys(FACILITIES, True)) == exclusions.NOT_APPLICABLE
+    left_out = exclusions.not_applicable({**FACILITIES, "abstract_addresses": False})
+    assert sum("AbstractNamespace" in test for test in left_out) == 5

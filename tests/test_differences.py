@@ -9,6 +9,8 @@ import sys
 import pytest
 
 import fastsock
+from tests.conftest import requires_facility
+from tests.polling import OUR_CLASSES
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def clear_nonblocking(sock):
     fcntl.fcntl(sock, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
 
 
+@requires_facility("dontwait")
 def test_a_non_blocking_socket_whose_file_was_made_blocking(pair):
     a, _ = pair
     a.settimeout(0)
@@ -44,7 +47,7 @@ def test_large_options(socket, pair):
         socket.SOL_SOCKET, socket.SO_RCVBUF, 4)
 
 
-@pytest.mark.parametrize("name", ["SelectSelector", "PollSelector", "EpollSelector"])
+@pytest.mark.parametrize("name", OUR_CLASSES)
 def test_selectors_are_not_copied_or_pickled(name):
     with getattr(fastsock.selectors, name)() as selector:
         with pytest.raises(TypeError):

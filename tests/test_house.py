@@ -136,3 +136,15 @@ def test_the_platform_header_has_the_only_ifdefs():
         conditions = [line for line in path.read_text().splitlines()
                       if re.match(r"#\s*if", line) and not harmless.match(line)]
         assert path.name in GENERATED | {"_platform.h"} or not conditions, path.name
+
+
+def test_no_other_file_asks_which_system_it_is():
+    of_systems = re.compile(
+        r"\b(__(linux|APPLE|\w*BSD|DragonFly|sun|MACH)(__)?|FASTSOCK_PORTABLE|UNAME_SYSNAME"
+        r"|sys\.platform|os\.(name|uname)|platform\.system)\b")
+    assert of_systems.search((SOURCE / "_platform.h").read_text())
+    files = [path for pattern in ("*.pyx", "*.pxd", "*.h") for path in SOURCE.glob(pattern)]
+    files += (ROOT / "fastsock").glob("*.py")
+    assert len(files) > 100
+    asking = {path.name for path in files if of_systems.search(path.read_text())}
+    assert asking == {"_platform.h"}

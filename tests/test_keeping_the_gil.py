@@ -1,19 +1,18 @@
 """Which calls keep the GIL: those that can't block and are short, and no other."""
 
 import mmap
-import sys
 import sysconfig
 
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S
+from tests.conftest import TIMEOUT_S, requires_facility
 from tests.workers import Worker, needs_to_see_sleepers
 
 pytestmark = [
     pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
                        reason="there is no GIL to keep on this build"),
-    pytest.mark.skipif(sys.platform != "linux", reason="needs MSG_DONTWAIT"),
+    requires_facility("dontwait"),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 import fastsock
 from fastsock import _object
 from tests.conftest import TIMEOUT_S, requires_program
+from tests.tracing import ACCEPT
 
 SocketMethods = fastsock.socket.__mro__[1]
 
@@ -132,8 +133,8 @@ def test_accept_raises_only_new(socket, python, timeout):
 # -- for test_syscalls.py ------------------------------------------------------
 
 @requires_program("strace")
-@pytest.mark.parametrize("timeout, each", [(None, ["accept4"]), (0, ["accept4"]),
-                                           (20, ["poll", "accept4"])])
+@pytest.mark.parametrize("timeout, each", [(None, ACCEPT), (0, ACCEPT),
+                                           (20, ["poll", *ACCEPT])])
 def test_fifty_accepts(socket, tmp_path, timeout, each):
     if subprocess.run(["strace", "-f", "-o", tmp_path / "probe", "true"],
                       capture_output=True, timeout=60).returncode:

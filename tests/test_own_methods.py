@@ -11,10 +11,10 @@ import fastsock
 import fastsock.selectors
 from fastsock._handler import HandlerTransport
 from fastsock._protocol import ProtocolTransport
+from tests.polling import OUR_CLASSES
 
 CLASSES = [fastsock.socket, fastsock.SocketIO, fastsock.Stream, ProtocolTransport,
-           HandlerTransport, fastsock.selectors.DefaultSelector,
-           fastsock.selectors.PollSelector, fastsock.selectors.SelectSelector]
+           HandlerTransport, *[getattr(fastsock.selectors, name) for name in OUR_CLASSES]]
 
 
 def inherited(cls):

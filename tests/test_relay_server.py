@@ -143,14 +143,14 @@ def test_nobody_listens_there(caplog):
     assert "can't connect" in caplog.text
 
 
-def test_the_next_address_is_tried(target, monkeypatch):
+def test_the_next_address_is_tried(target, monkeypatch, tmp_path):
     # A name with two addresses, of which only the second one is listened on.
     port = target.address[1]
     both = [(stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM, 6, "", (host, port))
             for host in ("127.0.0.2", "127.0.0.1")]
     with monkeypatch.context() as patch:
         patch.setattr(stdlib_socket, "getaddrinfo", lambda *arguments, **keywords: both)
-        relay = fastsock.Relay("\0fastsock-test-%d" % os.getpid(), ("two.example", port))
+        relay = fastsock.Relay(tmp_path / "front", ("two.example", port))
     with serving(relay), stdlib_socket.socket(stdlib_socket.AF_UNIX) as client:
         client.settimeout(TIMEOUT_S)
         client.connect(relay.addresses[0])

@@ -10,10 +10,11 @@ import time
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S
+from tests.conftest import FACILITIES, TIMEOUT_S, requires_facility
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(fastsock, "UDP_GRO") or sys.platform != "linux", reason="needs UDP_GRO")
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux",
+                                reason="options and addresses of Linux")
 
 
 @pytest.fixture(params=["AF_INET", "AF_INET6"])
@@ -45,13 +46,19 @@ def pieces(data, size):
     return [data[start:start + size] for start in range(0, len(data), size)]
 
 
-@pytest.mark.parametrize("glued", [False, True])
+def test_the_name_is_absent_where_the_system_has_none(udp):
+    assert hasattr(udp[0], "enable_gro") == FACILITIES["segmentation"]
+
+
+@pytest.mark.parametrize("glued", [
+    False, pytest.param(True, marks=requires_facility("segmentation"))])
 @pytest.mark.parametrize("size, segment", [
     (1, 1), (64, 1), (65, 1), (1000, 7), (1200, 1200), (60000, 1200), (60001, 1200),
     (200_000, 1472), (64999, 65000), (130_001, 65000), (100_000, 40_000)])
 def test_the_same_datagrams_however_they_are_cut(udp, size, segment, glued):
     sender, receiver = udp
-    receiver.enable_gro(glued)
+    if FACILITIES["segmentation"]:
+        receiver.enable_gro(glued)
     data = os.urandom(size)
     assert sender.send_segmented(data, segment) == len(pieces(data, segment))
     assert received(receiver, size) == pieces(data, segment)
@@ -85,6 +92,7 @@ def test_bad_segment_sizes(udp, segment):
         udp[0].send_segmented(b"x", segment)
 
 
+@requires_facility("segmentation")
 def test_batches_give_out_single_datagrams(udp):
     sender, receiver = udp
     receiver.enable_gro()
@@ -99,6 +107,7 @@ def test_batches_give_out_single_datagrams(udp):
     assert found == pieces(data, 1000)
 
 
+@requires_facility("segmentation")
 def test_glued_datagrams_are_answered_one_by_one(udp):
     sender, receiver = udp
     sender.settimeout(TIMEOUT_S)

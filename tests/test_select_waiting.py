@@ -18,7 +18,7 @@ import pytest
 
 from fastsock import select
 from tests.conftest import TIMEOUT_S
-from tests.polling import KINDS, UNIT, made, requires_epoll
+from tests.polling import KINDS, OUR_KINDS, UNIT, made, requires_epoll
 from tests.test_signals import ENOUGH, Interrupted, raise_interrupted, signals
 from tests.workers import Worker, needs_to_see_sleepers
 
@@ -309,7 +309,7 @@ def test_after_a_fork(way, pipes):
 
 # -- what is handed out again --------------------------------------------------------
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OUR_KINDS)
 def test_the_same_tuple_for_the_same_events(pipes, kind):
     a, b = pipes(b"x")
     with made(select, kind) as poller:
@@ -335,7 +335,7 @@ def test_another_tuple_for_other_events(pipes, kind):
         assert first == (reader, IN)  # whoever has it finds it as it was
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OUR_KINDS)
 def test_tuples_are_kept_once_and_let_go(pipes, kind):
     def references():
         # Of the list's item: a variable's reference may be borrowed, and not be counted.

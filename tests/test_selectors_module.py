@@ -17,7 +17,7 @@ import pytest
 import fastsock
 from fastsock import selectors
 from tests.conftest import TIMEOUT_S
-from tests.polling import CLASSES, SELECTOR_MODULES, File, Index, same_outcomes
+from tests.polling import CLASSES, OUR_CLASSES, SELECTOR_MODULES, File, Index, same_outcomes
 from tests.test_signals import ENOUGH, Interrupted, raise_interrupted, signals
 from tests.workers import Worker, needs_to_see_sleepers
 
@@ -35,11 +35,13 @@ each_class = pytest.mark.parametrize("name", CLASSES)
 # -- the module -------------------------------------------------------------------
 
 def test_classes_are_subclasses_of_the_stdlibs():
-    for name in CLASSES:
+    for name in OUR_CLASSES:
         ours, theirs = getattr(selectors, name), getattr(stdlib_selectors, name)
         assert issubclass(ours, theirs) and ours is not theirs and ours.__name__ == name
         with ours() as selector:
             assert isinstance(selector, stdlib_selectors.BaseSelector)
+    for name in {*CLASSES} - {*OUR_CLASSES}:
+        assert getattr(selectors, name) is getattr(stdlib_selectors, name)
     assert selectors.DefaultSelector is getattr(
         selectors, stdlib_selectors.DefaultSelector.__name__)
 
@@ -204,7 +206,7 @@ def test_events_that_are_odd(pipes, name, events):
         same_outcomes(SELECTOR_MODULES, run)
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if name != "SelectSelector"])
+@pytest.mark.parametrize("name", [name for name in OUR_CLASSES if name != "SelectSelector"])
 def test_events_that_equal_an_int_and_are_none(pipes, name):
     """1.0 is no change of events: the stdlib stores it, and select() raises from then on.
 
@@ -381,7 +383,7 @@ def test_timeouts(pipes, name, timeout):
 
 
 def test_the_same_pair_for_the_same_events(pipes):
-    for name in CLASSES:
+    for name in OUR_CLASSES:
         reader, writer = pipes(b"x")
         with getattr(selectors, name)() as selector:
             key = selector.register(reader, READ, "data")

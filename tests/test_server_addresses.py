@@ -8,12 +8,11 @@ import os
 import re
 import socket as stdlib_socket
 import ssl
-import sys
 
 import pytest
 
 import fastsock
-from tests.conftest import IMPLEMENTATIONS
+from tests.conftest import IMPLEMENTATIONS, requires_facility
 from tests.protocol_servers import Recording, read_exactly
 
 LOCAL = ("127.0.0.1", 0)
@@ -103,7 +102,7 @@ def test_a_peer_with_a_path(serve_ours, tmp_path):
         assert server.call(protocol.transport.get_extra_info, "peername") == own
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="abstract addresses are Linux's")
+@requires_facility("abstract_addresses")
 @pytest.mark.parametrize("kind", [str, os.fsencode])
 def test_an_abstract_address(serve_ours, kind):
     server = serve_ours(Echo, address=kind(f"\0fastsock-test-{os.getpid()}"))

@@ -219,7 +219,7 @@ server.serve_forever()
 def test_a_process_without_file_descriptors_does_not_spin(program, strace, tmp_path):
     trace = tmp_path / "trace"
     before = [strace, "-f", "-qq", "-o", str(trace), "-e",
-              "trace=accept4,epoll_wait,epoll_ctl,poll,ppoll,execve"]
+              "trace=accept,accept4,epoll_wait,epoll_ctl,poll,ppoll,execve"]
     running = program(SHORT, before=before)
     running.hears("ready")
     with contextlib.ExitStack() as stack:

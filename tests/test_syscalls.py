@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.tracing import ACCEPT, SOCKET, SOCKETPAIR, WAIT
+
 CONNECTED = """server = socket.create_server(("127.0.0.1", 0))
 client = socket.create_connection(server.getsockname())"""
 PAIR = "a, b = socket.socketpair()"
@@ -13,7 +15,7 @@ def test_the_marks_are_found(calls_of):
 
 
 @pytest.mark.parametrize("timeout, expected", [
-    ("None", ["accept4"]), ("0", ["accept4"]), ("20", ["poll", "accept4"])])
+    ("None", ACCEPT), ("0", ACCEPT), ("20", ["poll", *ACCEPT])])
 def test_accept(calls_of, timeout, expected):
     # The object asks the kernel nothing that the listener or accept4(2) told.
     setup = f"{CONNECTED}\nserver.settimeout({timeout})"
@@ -24,15 +26,15 @@ def test_accept(calls_of, timeout, expected):
 
 def test_accept_with_a_default_timeout(calls_of):
     setup = f"{CONNECTED}\nsocket.setdefaulttimeout(20)"
-    assert calls_of(setup, "result = server.accept()") == ["accept4", "ioctl"]
+    assert calls_of(setup, "result = server.accept()") == [*ACCEPT, "ioctl"]
 
 
 def test_socketpair(calls_of):
-    assert calls_of("", "pair = socket.socketpair()") == ["socketpair"]
+    assert calls_of("", "pair = socket.socketpair()") == SOCKETPAIR
 
 
 def test_socket(calls_of):
-    assert calls_of("", "sock = socket.socket()") == ["socket"]
+    assert calls_of("", "sock = socket.socket()") == SOCKET
     assert calls_of("sock = socket.socket()", "sock.close()") == ["close"]
 
 
@@ -55,7 +57,7 @@ def test_one_call_is_one_system_call(calls_of, operation, expected):
     ("a.sendmsg([b'x'])", ["sendmsg"]), ("b.recvmsg(9)", ["recvmsg"])])
 def test_a_timeout_adds_no_call_where_data_is_there(calls_of, operation, expected):
     setup = f"{PAIR}\na.send(b'data')\na.settimeout(20)\nb.settimeout(20)"
-    assert calls_of(setup, operation) == expected
+    assert calls_of(setup, operation) == [*WAIT, *expected]
 
 
 def test_numbers_are_not_looked_up(calls_of):

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.conftest import requires_facility
+
 TURNS = 1000  # of four calls each, which strace stops for some 0.2 ms
 
 READY = """
@@ -69,6 +71,7 @@ def totals(strace, tmp_path):
     return count
 
 
+@requires_facility("dontwait")
 def test_data_that_is_there_takes_one_call(totals):
     count = 10_000
     ours = totals(READY, module="fastsock", count=count)

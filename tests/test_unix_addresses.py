@@ -6,9 +6,7 @@ import sys
 
 import pytest
 
-from tests.conftest import TIMEOUT_S
-
-requires_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
+from tests.conftest import TIMEOUT_S, requires_facility
 
 
 @pytest.fixture
@@ -77,7 +75,7 @@ def test_unix_addresses_of_another_type(local):
                 method(address)
 
 
-@requires_linux
+@requires_facility("abstract_addresses")
 @pytest.mark.parametrize("name", [
     b"\0fastsock-test-%d", b"\0fastsock\0test\0%d", b"\0fastsock-\xff-%d"])
 def test_abstract_addresses(socket, local, name):
@@ -92,7 +90,7 @@ def test_abstract_addresses(socket, local, name):
         assert local.recvfrom(9) == (b"x", peer.getsockname())
 
 
-@requires_linux
+@requires_facility("abstract_addresses")
 def test_abstract_address_of_108_bytes(local):
     name = b"\0fastsock-%d-" % os.getpid()
     name += b"n" * (108 - len(name))
@@ -102,7 +100,7 @@ def test_abstract_address_of_108_bytes(local):
     assert local.getpeername() == name
 
 
-@requires_linux
+@requires_facility("abstract_addresses")
 @pytest.mark.parametrize("empty", ["", b"", bytearray()])
 def test_an_empty_address_chooses_a_name(local, empty):
     local.bind(empty)

@@ -7,6 +7,17 @@ import sys
 
 import pytest
 
+from tests.conftest import FACILITIES
+
+# Without accept4(2) and SOCK_CLOEXEC: FIOCLEX, and for a server FIONBIO.
+_CLOEXEC = [] if FACILITIES["atomic_flags"] else ["ioctl"]
+ACCEPT = ["accept4"] if FACILITIES["atomic_flags"] else ["accept", *_CLOEXEC]
+ACCEPT_NON_BLOCKING = [*ACCEPT, *_CLOEXEC]
+SOCKET = ["socket", *_CLOEXEC]
+SOCKETPAIR = ["socketpair", *_CLOEXEC, *_CLOEXEC]
+# Where nothing can be tried first, a timeout costs a poll(2) before each call, as in the stdlib.
+WAIT = [] if FACILITIES["dontwait"] else ["poll"]
+
 MARK = "/fastsock-test-mark-"
 
 

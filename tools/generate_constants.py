@@ -25,12 +25,7 @@ HEAD = """\
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 
-#if defined(__linux__) && (defined(__x86_64__) || defined(__i386__) \\
-    || defined(__aarch64__) || defined(__arm__) || defined(__riscv))
-#  define FASTSOCK_GENERIC_ABI 1
-#else
-#  define FASTSOCK_GENERIC_ABI 0
-#endif
+#include "_platform.h"
 
 """
 

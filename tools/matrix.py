@@ -3,6 +3,7 @@
     python tools/matrix.py                       those on PATH, and of pyenv
     python tools/matrix.py --from FOLDER         also what tools/interpreters put there
     python tools/matrix.py --only 3.14 --no-cpython
+    python tools/matrix.py --portable --only 3.11    a build without Linux's additions
 
 Prints a table: an interpreter a row, "absent" for one that is not there. Exits with 1 if
 something failed. Each gets a virtual environment and a wheel of its own; the tests run on
@@ -63,9 +64,9 @@ def run(log, command, **options):
                               **options).returncode == 0
 
 
-def prepare(path, work, log):
+def prepare(path, work, log, portable):
     """A virtual environment with the wheel and its peers: (python, what is missing)."""
-    environment = environment_of(path)
+    environment = {**environment_of(path), "FASTSOCK_PORTABLE": "1" if portable else ""}
     venv = work / "venv"
     python = venv / "bin" / "python"
     # Another pip installs: that of an unpacked Debian is taken out of its venv module.
@@ -96,10 +97,12 @@ def last_line(log):
 
 def test(version, path, options):
     """One row: (version, build, suite, own tests, did all succeed?)."""
-    work = pathlib.Path(tempfile.mkdtemp(prefix=f"fastsock-{version}-"))
+    if options.portable:
+        version += " portable"
+    work = pathlib.Path(tempfile.mkdtemp(prefix=f"fastsock-{version.replace(' ', '-')}-"))
     log = work / "log"
     print(f"{version}: {path}; log: {log}", flush=True)
-    python, note = prepare(path, work, log)
+    python, note = prepare(path, work, log, options.portable)
     if python is None:
         return version, f"FAILED: {note}", "", "", False
     elsewhere = work / "elsewhere"
@@ -142,6 +145,8 @@ def main():
                         help=f"some of {', '.join(VERSIONS)}")
     parser.add_argument("--no-cpython", action="store_true",
                         help="without the interpreter's own tests")
+    parser.add_argument("--portable", action="store_true",
+                        help="build by FASTSOCK_PORTABLE=1")
     parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[],
                         help="arguments for pytest; last")
     options = parser.parse_args()

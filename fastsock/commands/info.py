@@ -51,8 +51,9 @@ def facilities() -> Iterator[tuple[str, bool, str]]:
            "one system call where data is there, by MSG_DONTWAIT" if known["dontwait"]
            else "this build has no MSG_DONTWAIT: calls wait first")
     yield ("keeping the GIL", known["dontwait"] and gil_enabled,
-           "calls that can't block don't hand it over" if gil_enabled
-           else "this interpreter runs without a GIL")
+           "this interpreter runs without a GIL" if not gil_enabled
+           else "calls that can't block don't hand it over" if known["dontwait"]
+           else "without MSG_DONTWAIT any call may block")
     yield ("accept4, SOCK_CLOEXEC", known["atomic_flags"],
            "flags are set by the call that opens" if known["atomic_flags"]
            else "flags take calls of their own on this system or build")
@@ -64,6 +65,12 @@ def facilities() -> Iterator[tuple[str, bool, str]]:
            else "loops wait by poll(2) on this system or build")
     yield ("splice", known["splice"], "relays move pages" if known["splice"]
            else "relays copy on this system or build")
+    yield ("abstract addresses", known["abstract_addresses"],
+           "AF_UNIX without a file" if known["abstract_addresses"]
+           else "AF_UNIX takes paths alone on this system or build")
+    yield ("SO_REUSEPORT for workers", known["shared_ports"],
+           "each worker of a server has a listener" if known["shared_ports"]
+           else "a server's workers share a listener on this system or build")
     yield busy_polling(known)
     yield ("installed", socket.socket is fastsock.socket,
            "socket.socket is fastsock's" if socket.socket is fastsock.socket

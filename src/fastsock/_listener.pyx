@@ -14,7 +14,7 @@ from fastsock._hub cimport Connection
 from fastsock._libc cimport (
     EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
 )
-from fastsock._platform cimport fastsock_accept_nonblocking
+from fastsock._platform cimport fastsock_accept_nonblocking, fastsock_no_sigpipe
 from fastsock._readiness cimport READABLE
 
 cdef object logger = logging.getLogger("fastsock.server")
@@ -92,6 +92,7 @@ cdef class Listener(Watched):
                     return 0
                 # The peer is gone again, or its network: accept(2) hands its errors on.
                 continue
+            fastsock_no_sigpipe(accepted)
             try:
                 connection = self.hub.make_connection()
             except BaseException:

@@ -39,6 +39,15 @@
 #  define FASTSOCK_LINUX 0
 #endif
 
+/* Linux's numbers that most architectures share: where the C library's headers are older
+ * than the kernel, constants.txt has them. */
+#if defined(__linux__) && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) \
+    || defined(__arm__) || defined(__riscv))
+#  define FASTSOCK_GENERIC_ABI 1
+#else
+#  define FASTSOCK_GENERIC_ABI 0
+#endif
+
 /* accept4(2) and the SOCK_CLOEXEC and SOCK_NONBLOCK bits of socket(2). */
 #if FASTSOCK_LINUX && defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
 #  define FASTSOCK_HAS_ATOMIC_FLAGS 1
@@ -104,19 +113,37 @@ static inline int epoll_wait(int epfd, struct epoll_event *events, int count, in
 #endif
 
 /* A flag that keeps one call from waiting; 0: there is none, and no call is tried
- * before it may wait. */
-#if !defined(FASTSOCK_PORTABLE) && defined(MSG_DONTWAIT)
+ * before it may wait.
+ *
+ * Other systems have MSG_DONTWAIT, too, but there a send heeds it only for the lock of
+ * the buffer: with a full one it sleeps, unless the file is O_NONBLOCK (XNU's
+ * sosendcheck(), older FreeBSD's sosend_generic()). We would sleep with the GIL. */
+#if FASTSOCK_LINUX && defined(MSG_DONTWAIT)
 #  define FASTSOCK_DONTWAIT MSG_DONTWAIT
 #else
 #  define FASTSOCK_DONTWAIT 0
 #endif
 
-/* No SIGPIPE. CPython ignores that signal; an embedding program may not. */
-#ifdef MSG_NOSIGNAL
+/* No SIGPIPE where servers and relays write. CPython ignores that signal; an embedding
+ * program may not. send() and the like pass on the flags that they were given, as the
+ * stdlib's do, which sets no SO_NOSIGPIPE either. */
+#if defined(MSG_NOSIGNAL) && !defined(__APPLE__)
 #  define FASTSOCK_NOSIGNAL MSG_NOSIGNAL
 #else
 #  define FASTSOCK_NOSIGNAL 0
 #endif
+
+/* The same for a socket, where there is no flag for a call: macOS, whose newer headers
+ * have the flag, but whose older kernels don't know it. */
+static inline void fastsock_no_sigpipe(int fd)
+{
+#if FASTSOCK_NOSIGNAL == 0 && defined(SO_NOSIGPIPE)
+    int on = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof(on));
+#else
+    (void)fd;
+#endif
+}
 
 /* Flags that change nothing about when a call returns. */
 #ifdef MSG_NOSIGNAL
@@ -124,6 +151,10 @@ static inline int epoll_wait(int epfd, struct epoll_event *events, int count, in
 #else
 #  define FASTSOCK_SIMPLE_FLAGS (MSG_PEEK | MSG_TRUNC)
 #endif
+
+/* Do listeners of one port (SO_REUSEPORT) share the connections out? Linux, since 3.9;
+ * BSD systems give them all to one. */
+#define FASTSOCK_SHARES_PORTS FASTSOCK_LINUX
 
 /* Entries that one sendmsg(2) takes. */
 #ifdef IOV_MAX
@@ -153,6 +184,18 @@ static inline int epoll_wait(int epfd, struct epoll_event *events, int count, in
        (((struct sockaddr *)(address))->sa_len = (unsigned char)(size))
 #else
 #  define FASTSOCK_SET_SA_LEN(address, size) ((void)0)
+#endif
+
+/* Multicast groups by interface and source (RFC 3678). Its members' places differ: macOS
+ * packs them. */
+#if defined(MCAST_JOIN_SOURCE_GROUP)
+typedef struct group_source_req FastsockGroup;
+#else
+typedef struct { /* for no option: without a name for it, none is set */
+    unsigned int gsr_interface;
+    struct sockaddr_storage gsr_group;
+    struct sockaddr_storage gsr_source;
+} FastsockGroup;
 #endif
 
 /* Without accept4(2) and SOCK_CLOEXEC: the flag comes with a call of its own. */
@@ -249,19 +292,31 @@ static inline int fastsock_is_nonblocking(int fd)
 /* sendfile(2) with Linux's arguments: bytes sent, or -1 and errno. A partial
  * transfer that BSD reports as an error with a count is reported as the count:
  * the next call meets the error again. */
+#if defined(__linux__) || defined(__APPLE__) || defined(__FreeBSD__) \
+    || defined(__DragonFly__)
+#  define FASTSOCK_HAS_SENDFILE 1
+#else
+#  define FASTSOCK_HAS_SENDFILE 0
+#endif
+
 static inline ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset,
                                         size_t count)
 {
 #if defined(__linux__)
     return sendfile(out_fd, in_fd, &offset, count);
-#elif defined(__APPLE__)
-    off_t length = (off_t)count;
-    if (sendfile(in_fd, out_fd, offset, &length, NULL, 0) < 0 && length == 0)
-        return -1;
-    return (ssize_t)length;
-#elif defined(__FreeBSD__) || defined(__DragonFly__)
-    off_t sent = 0;
-    if (sendfile(in_fd, out_fd, offset, count, NULL, &sent, 0) < 0 && sent == 0)
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__DragonFly__)
+    off_t sent = (off_t)count;
+    int failed;
+    if (count == 0)
+        return 0; /* which would be all of the file */
+#  if defined(__APPLE__)
+    failed = sendfile(in_fd, out_fd, offset, &sent, NULL, 0);
+#  else
+    sent = 0;
+    failed = sendfile(in_fd, out_fd, offset, count, NULL, &sent, 0);
+#  endif
+    /* With other errors macOS may leave the count that it was given. */
+    if (failed && (sent == 0 || (errno != EAGAIN && errno != EINTR)))
         return -1;
     return (ssize_t)sent;
 #else

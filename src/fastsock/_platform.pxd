@@ -1,9 +1,9 @@
 # The platform header, as Cython sees it. Its rules are in `_platform.h`.
 
-from fastsock._libc cimport msghdr, off_t, sockaddr, socklen_t
+from fastsock._libc cimport msghdr, off_t, sockaddr, sockaddr_storage, socklen_t
 
 cdef extern from "_platform.h" nogil:
-    const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES
+    const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES, FASTSOCK_SHARES_PORTS
     const bint FASTSOCK_ACCEPT_INHERITS_NONBLOCK
     const int FASTSOCK_DONTWAIT
     const int FASTSOCK_IOV_MAX
@@ -16,11 +16,17 @@ cdef extern from "_platform.h" nogil:
     const int FASTSOCK_UDP_SEGMENT
     const int FASTSOCK_UDP_GRO
 
+    ctypedef struct FastsockGroup:
+        unsigned int gsr_interface
+        sockaddr_storage gsr_group
+        sockaddr_storage gsr_source
+
     ctypedef struct FastsockMessage:
         msghdr msg_hdr
         unsigned int msg_len
 
     const bint FASTSOCK_HAS_ATOMIC_FLAGS, FASTSOCK_HAS_MANY_DATAGRAMS, FASTSOCK_HAS_SPLICE
+    const bint FASTSOCK_HAS_SENDFILE
     Py_ssize_t fastsock_splice(int from_fd, int to_fd, size_t most)
     int fastsock_splice_pipe(int *fds, int size)
     Py_ssize_t fastsock_recvmmsg(int fd, FastsockMessage *messages, unsigned int count,
@@ -33,6 +39,7 @@ cdef extern from "_platform.h" nogil:
     int fastsock_accept(int fd, sockaddr *address, socklen_t *size)
     int fastsock_accept_nonblocking(int fd, sockaddr *address, socklen_t *size)
     int fastsock_socketpair(int family, int type, int proto, int *fds)
+    void fastsock_no_sigpipe(int fd)
     int fastsock_set_nonblocking(int fd, bint nonblocking)
     int fastsock_is_nonblocking(int fd)
     Py_ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset, size_t count)

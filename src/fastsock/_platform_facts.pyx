@@ -2,8 +2,9 @@
 
 from fastsock._epoll cimport FASTSOCK_HAS_EPOLL
 from fastsock._platform cimport (
-    FASTSOCK_DONTWAIT, FASTSOCK_HAS_ATOMIC_FLAGS, FASTSOCK_HAS_MANY_DATAGRAMS,
-    FASTSOCK_HAS_SPLICE, FASTSOCK_SO_BUSY_POLL, FASTSOCK_UDP_SEGMENT,
+    FASTSOCK_DONTWAIT, FASTSOCK_HAS_ABSTRACT_ADDRESSES, FASTSOCK_HAS_ATOMIC_FLAGS,
+    FASTSOCK_HAS_MANY_DATAGRAMS, FASTSOCK_HAS_SPLICE, FASTSOCK_SHARES_PORTS,
+    FASTSOCK_SO_BUSY_POLL, FASTSOCK_UDP_SEGMENT,
 )
 
 
@@ -14,7 +15,9 @@ def facts():
     -------
     dict of str to bool
         dontwait (MSG_DONTWAIT), atomic_flags (accept4, SOCK_CLOEXEC), many_datagrams
-        (recvmmsg), segmentation (UDP_SEGMENT), epoll, splice, busy_poll (SO_BUSY_POLL).
+        (recvmmsg), segmentation (UDP_SEGMENT, UDP_GRO), epoll, splice, busy_poll
+        (SO_BUSY_POLL), abstract_addresses (of AF_UNIX), shared_ports (SO_REUSEPORT shares
+        connections out).
     """
     return {
         "dontwait": FASTSOCK_DONTWAIT != 0,
@@ -24,4 +27,6 @@ def facts():
         "epoll": bool(FASTSOCK_HAS_EPOLL),
         "splice": bool(FASTSOCK_HAS_SPLICE),
         "busy_poll": FASTSOCK_SO_BUSY_POLL >= 0,
+        "abstract_addresses": bool(FASTSOCK_HAS_ABSTRACT_ADDRESSES),
+        "shared_ports": bool(FASTSOCK_SHARES_PORTS),
     }

@@ -14,7 +14,8 @@ from libc.string cimport memcpy
 cimport fastsock._libc as libc
 from fastsock._libc cimport EAGAIN, EINTR, EINVAL, ENOMEM, EWOULDBLOCK
 from fastsock._platform cimport (
-    FASTSOCK_HAS_SPLICE, FASTSOCK_NOSIGNAL, fastsock_splice, fastsock_splice_pipe,
+    FASTSOCK_HAS_SPLICE, FASTSOCK_NOSIGNAL, fastsock_no_sigpipe, fastsock_splice,
+    fastsock_splice_pipe,
 )
 
 cdef enum:
@@ -38,6 +39,7 @@ cdef void start_pump(Pump *pump, int source, int target) noexcept nogil:
     pump.full_reads = 0
     pump.may_splice = FASTSOCK_HAS_SPLICE
     pump.has_ended = False
+    fastsock_no_sigpipe(target)
 
 
 cdef void end_pump(Pump *pump) noexcept nogil:

@@ -8,7 +8,7 @@ Rules: off unless asked for. It belongs to the object that asked, not to the fd:
 the object's address is kept beside the fd, and a new socket on the fd starts
 without. It never goes past the deadline. The GIL is released. A socket whose
 spins keep failing stops spinning and tries again now and then, so that an idle
-connection costs nothing.
+connection costs nothing. Where there is no MSG_DONTWAIT, poll(2) is asked instead.
 """
 
 import os
@@ -23,10 +23,12 @@ from fastsock._fdtable cimport (
     FASTSOCK_FD_SHARED, FastsockSpin, fastsock_enter, fastsock_leave, fastsock_owned_fd,
     state_of,
 )
-from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, SOL_SOCKET, setsockopt
+from fastsock._libc cimport (
+    EAGAIN, EINTR, EWOULDBLOCK, SOL_SOCKET, poll, pollfd, setsockopt,
+)
 from fastsock._platform cimport FASTSOCK_DONTWAIT, FASTSOCK_SO_BUSY_POLL
 from fastsock._python cimport PyErr_CheckSignals
-from fastsock._stats cimport FASTSOCK_COUNT, counters
+from fastsock._stats cimport FASTSOCK_COUNT, POLL, counters
 
 cdef enum:
     # Longer than this is no short wait any more: a socket should sleep then.
@@ -44,10 +46,12 @@ cdef int spin(SocketHead *sock, int fd, FdState *state, const Operation *operati
     """Try the call until it does not say EAGAIN, for as long as the socket asked.
 
     Returns 0 if it did all the time, or this socket does not spin now, or has lost
-    the fd; else 1, with what the call returned. Raises what a signal handler raises.
+    the fd, or where only poll(2) was asked; else 1, with what the call returned.
+    Raises what a signal handler raises.
     """
     cdef FastsockSpin *asked = state.spin
     cdef int64_t now_ns, end_ns, slice_end_ns
+    cdef bint is_over
     if asked.owner != <const void *>sock or asked.spin_us == 0:
         return 0
     if asked.failures >= FAILURES_TO_SUSPEND:
@@ -62,10 +66,15 @@ cdef int spin(SocketHead *sock, int fd, FdState *state, const Operation *operati
     while True:
         # In slices: a signal that comes while we spin interrupts nothing.
         slice_end_ns = min(end_ns, now_ns + SLICE_NS)
-        if try_until(sock, fd, state, operation, arguments, slice_end_ns, result, error):
+        if FASTSOCK_DONTWAIT:
+            is_over = try_until(sock, fd, state, operation, arguments, slice_end_ns, result,
+                                error)
+        else:
+            is_over = poll_until(sock, fd, state, operation.events, slice_end_ns)
+        if is_over:
             asked.failures = 0
             FASTSOCK_COUNT(counters.spins_won, 1)
-            return 1
+            return FASTSOCK_DONTWAIT != 0
         PyErr_CheckSignals()
         now_ns = monotonic_ns()
         if now_ns >= end_ns or sock.fd != fd:
@@ -96,6 +105,26 @@ cdef bint try_until(SocketHead *sock, int fd, FdState *state, const Operation *o
     fastsock_leave(state)
     FASTSOCK_COUNT(counters.system_calls[operation.name], calls)
     return has_answer
+
+
+cdef bint poll_until(SocketHead *sock, int fd, FdState *state, short events,
+                     int64_t end_ns) noexcept:
+    """Look again and again until `end_ns`: may the call be made now? It was not."""
+    cdef pollfd watched
+    cdef int64_t looks = 0
+    cdef int found = 0
+    watched.fd = fd
+    watched.events = events
+    fastsock_enter(state)
+    with nogil:
+        while fastsock_owned_fd(<const int *>&sock.fd) == fd:
+            found = poll(&watched, 1, 0)
+            looks += 1
+            if found > 0 or monotonic_ns() >= end_ns:
+                break
+    fastsock_leave(state)
+    FASTSOCK_COUNT(counters.system_calls[<int>POLL], looks)
+    return found > 0
 
 
 cdef Py_ssize_t default_spin_us = 0

@@ -24,7 +24,9 @@ from fastsock._python cimport (
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport RECV as NAME_RECV, RECVFROM as NAME_RECVFROM
 from fastsock._stats cimport SEND as NAME_SEND, SENDTO as NAME_SENDTO
-from fastsock._traits cimport MOST_SENT_UNDER_GIL, MOST_UNDER_GIL, PLAIN, traits_of
+from fastsock._traits cimport (
+    MAY_TRY_FIRST, MOST_SENT_UNDER_GIL, MOST_UNDER_GIL, PLAIN, traits_of,
+)
 from fastsock._wait cimport budget_of, call, check_progress
 
 # Only here, since what the header defines is static: others go through the two
@@ -243,7 +245,8 @@ cdef Py_ssize_t transmit(SocketHead *sock, const void *memory, Py_ssize_t size, 
     transfer.size = size
     transfer.flags = flags
     sent = call(sock, &SEND_, &transfer, traits, budget)
-    if sent < size and traits != PLAIN and budget.timeout_ns < 0 and sock.type == SOCK_STREAM:
+    if (sent < size and traits & MAY_TRY_FIRST and budget.timeout_ns < 0
+            and sock.type == SOCK_STREAM):
         fd = sock.fd
         state = state_of(fd)
         transfer.memory = <char *>memory + sent

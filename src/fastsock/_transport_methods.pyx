@@ -13,6 +13,7 @@ cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr
 from fastsock._libc cimport SOCK_STREAM, sockaddr, socklen_t
 from fastsock._object cimport new_socket
+from fastsock._platform cimport FASTSOCK_HAS_SENDFILE
 from fastsock._self cimport class_of_sockets
 from fastsock._sender cimport FileRegion
 
@@ -92,11 +93,13 @@ cdef class ServerTransport(Transport):
         ValueError
             For what the file has not.
         NotImplementedError
-            With TLS, whose bytes are not the file's.
+            With TLS, whose bytes are not the file's; on a system without sendfile(2).
         RuntimeError
             After write_eof(), or while another file is being sent.
         """
         cdef FileRegion region
+        if not FASTSOCK_HAS_SENDFILE:
+            raise NotImplementedError("this system has no sendfile(2)")
         if self.tls is not None:
             raise NotImplementedError("files can't be sent by sendfile(2) under TLS")
         if self.is_eof_wanted or self.region is not None:

@@ -38,7 +38,7 @@ from fastsock._platform cimport FASTSOCK_DONTWAIT
 from fastsock._python cimport PyErr_CheckSignals
 from fastsock._spin cimport spin
 from fastsock._stats cimport FASTSOCK_COUNT, POLL, counters
-from fastsock._traits cimport MAY_KEEP_GIL, MAY_TRY_FIRST
+from fastsock._traits cimport MAY_KEEP_GIL, MAY_SPIN, MAY_TRY_FIRST
 
 # A wait that ends sooner found the socket ready; falling asleep and being woken
 # takes longer. Copying data takes 1 ns for some 4 bytes, at the slowest.
@@ -176,7 +176,7 @@ cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
         extra_flags = FASTSOCK_DONTWAIT  # O_NONBLOCK may have been cleared through a dup
     while True:
         check_owner(sock, fd)
-        if traits & MAY_TRY_FIRST and state.spin != NULL:
+        if traits & (MAY_TRY_FIRST | MAY_SPIN) and state.spin != NULL:
             if spin(sock, fd, state, operation, arguments, budget.deadline_ns,
                     &result, &error):
                 if result >= 0:
