@@ -6,6 +6,7 @@ server from then on.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket as stdlib_socket
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     _Given = stdlib_socket.socket | _List[stdlib_socket.socket] | None
 
 FIRST_PASSED_FD = 3  # SD_LISTEN_FDS_START
+OWNER_ALONE = 0o600
 
 
 def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
-                      reuse_port: bool = False) -> list[socket]:
+                      reuse_port: bool = False, mode: int = OWNER_ALONE) -> list[socket]:
     """Open sockets for one or several addresses, or take the given ones.
 
     Parameters
@@ -51,6 +53,8 @@ def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
         Connections that wait to be accepted.
     reuse_port : bool
         SO_REUSEPORT.
+    mode : int
+        Permissions of a path: who may write to it may connect.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
     try:
         for one in address if isinstance(address, list) else [address]:
             # As with sock, only a list is a _List.
-            sockets += _opened(one, backlog, reuse_port)  # type: ignore[arg-type]
+            sockets += _opened(one, backlog, reuse_port, mode)  # type: ignore[arg-type]
     except BaseException:
         for opened in sockets:
             opened.close()
@@ -135,11 +139,11 @@ def _taken(sock: stdlib_socket.socket, backlog: int) -> socket:
     return _listening(adopt(sock), backlog)
 
 
-def _opened(address: _Address, backlog: int, reuse_port: bool) -> list[socket]:
+def _opened(address: _Address, backlog: int, reuse_port: bool, mode: int) -> list[socket]:
     if isinstance(address, os.PathLike):
         address = os.fspath(address)
     if isinstance(address, (str, bytes)):
-        return [_unix_listener(address, backlog)]
+        return [_unix_listener(address, backlog, mode)]
     if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
         raise TypeError("an address is (host, port) or a path, not "
                         f"{address!r} ({type(address).__name__})")
@@ -178,9 +182,10 @@ def _opened(address: _Address, backlog: int, reuse_port: bool) -> list[socket]:
     return sockets
 
 
-def _unix_listener(path: str | bytes, backlog: int) -> socket:
+def _unix_listener(path: str | bytes, backlog: int, mode: int) -> socket:
     """A socket at a path; one that a process left behind there is removed."""
-    if path[:1] not in ("\0", b"\0"):
+    has_file = path[:1] not in ("", b"", "\0", b"\0")
+    if has_file:
         try:
             if stat.S_ISSOCK(os.stat(path).st_mode):
                 os.unlink(path)
@@ -188,7 +193,14 @@ def _unix_listener(path: str | bytes, backlog: int) -> socket:
             pass
     sock = socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM)
     try:
+        if has_file:
+            # Linux makes the file with the permissions of the socket's own inode, less
+            # the umask: at no time is it open to others. Other systems refuse this.
+            with contextlib.suppress(OSError):
+                os.fchmod(sock.fileno(), mode)
         sock.bind(path)
+        if has_file:
+            os.chmod(path, mode)  # what the umask took; and before anyone can connect
         return _listening(sock, backlog)
     except BaseException as error:
         sock.close()

@@ -10,6 +10,7 @@ import contextlib
 import signal
 import threading
 
+from fastsock._addresses import OWNER_ALONE
 from fastsock._handler import Service, current_connection
 from fastsock._server import BaseServer, check_options
 
@@ -127,7 +128,8 @@ def serve(handler: _Handler | _BatchHandler, address: _Place = None, *,
     if workers > 1:
         from fastsock import _workers
         _workers.run(make_server, workers, address, options.pop("sock", None),
-                     backlog=options.get("backlog", 1024), grace_s=grace, on_ready=on_ready)
+                     backlog=options.get("backlog", 1024),
+                     mode=options.get("mode", OWNER_ALONE), grace_s=grace, on_ready=on_ready)
         return
     with make_server(address=address) as server, shutting_down_on_sigterm(server, grace):
         if on_ready is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from fastsock._addresses import listening_sockets, paths_of, remove_paths
+from fastsock._addresses import OWNER_ALONE, listening_sockets, paths_of, remove_paths
 from fastsock._hub import Hub
 from fastsock._listener import Listener
 from fastsock._loop import Loop
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         idle_timeout: float | None
         spin_us: int
         reuse_port: bool
+        mode: int
         use_poll: bool
 
     class _Options(_PlainOptions, total=False):
@@ -52,7 +53,7 @@ class BaseServer:
                  ssl_handshake_timeout: float = 60.0, backlog: int = 1024,
                  max_connections: int = 10_000, idle_timeout: float | None = 300.0,
                  write_high_water: int = 65_536, spin_us: int = 0, reuse_port: bool = False,
-                 use_poll: bool = False, make_connection: Callable[[], Connection],
+                 mode: int = OWNER_ALONE, use_poll: bool = False, make_connection: Callable[[], Connection],
                  make_protocol: Callable[[], _ServerProtocol] | None = None) -> None:
         check_positive(max_connections=max_connections, write_high_water=write_high_water,
                         backlog=backlog, ssl_handshake_timeout=ssl_handshake_timeout)
@@ -61,11 +62,13 @@ class BaseServer:
         if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
             raise TypeError("ssl_context must be an ssl.SSLContext, not "
                             f"{type(ssl_context).__name__!r}")
+        if not 0 <= mode <= 0o777:
+            raise ValueError(f"mode must be 0 to 0o777, not {mode!r}")
         if not 0 <= spin_us <= 1_000_000:
             raise ValueError(f"spin_us must be 0 to 1,000,000 microseconds, not {spin_us!r}")
         self._is_closed = True
         self.sockets = listening_sockets(
-            address, sock=sock, backlog=backlog, reuse_port=reuse_port)
+            address, sock=sock, backlog=backlog, reuse_port=reuse_port, mode=mode)
         self._paths = paths_of(self.sockets) if sock is None else []
         self._listeners: list[Listener] = []
         try:
@@ -255,6 +258,9 @@ class Server(BaseServer):
         Microseconds of looking again before each sleep: less delay, more CPU.
     reuse_port : bool
         SO_REUSEPORT: several processes may listen on the same port.
+    mode : int
+        Permissions of an AF_UNIX path: 0o600, this user alone, unless said otherwise.
+        Whoever may write to it may connect.
     use_poll : bool
         poll(2) also where there is epoll(7).
 

@@ -14,15 +14,17 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
+cimport fastsock._libc as libc
 from fastsock cimport _connection
 from fastsock._address cimport is_ours
 from fastsock._arguments cimport as_int, as_size
 from fastsock._buffers cimport borrow_writable, is_plain
 from fastsock._deadline cimport deadline_after, has_passed
-from fastsock._errors cimport attach
+from fastsock._errors cimport attach, raise_errno
 from fastsock._gather cimport send_all_of
-from fastsock._libc cimport SOCK_STREAM
+from fastsock._libc cimport AF_UNIX, SOCK_STREAM
 from fastsock._object cimport SocketHead
+from fastsock._platform cimport fastsock_peer_credentials
 from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
 )
@@ -164,6 +166,35 @@ cdef class ExtraMethods:
                 type(self) is not cls and type(self).accept is not cls.accept):
             return [self.accept()]
         return _connection.accept_many(head, cls, most)
+
+    def peer_credentials(self, /):
+        """Who is at the other end of an AF_UNIX connection, by the kernel's word.
+
+        Returns
+        -------
+        PeerCredentials(pid, uid, gid)
+            A named tuple of int: of the process that connected, or listened, or made the
+            socketpair(), as it was then. pid is -1 on systems that do not tell.
+
+        Raises
+        ------
+        ValueError
+            On a socket of another family, whose peer the kernel does not know.
+        OSError
+            ENOTCONN: it is not connected.
+
+        Source: SO_PEERCRED of unix(7), getpeereid(3). A pid may be another process's by
+        the time that it is looked up; uid and gid stay true.
+        """
+        cdef SocketHead *head = head_of(self)
+        cdef long pid = -1, uid = -1, gid = -1
+        if head.family != AF_UNIX:
+            raise ValueError("peer_credentials() needs an AF_UNIX socket, and this one is "
+                             f"{self.family!r}")
+        if fastsock_peer_credentials(head.fd, &pid, &uid, &gid) < 0:
+            raise_errno(libc.errno)
+        from fastsock._credentials import PeerCredentials
+        return PeerCredentials(pid, uid, gid)
 
     def set_spin(self, microseconds, /):
         """Ask again for so long before each sleep: for answers that come at once.

@@ -186,6 +186,46 @@ static inline void fastsock_no_sigpipe(int fd)
 #  define FASTSOCK_SET_SA_LEN(address, size) ((void)0)
 #endif
 
+/* Who is at the other end of a local connection: 0, or -1 and errno. What a system does
+ * not tell is -1. unix(7), getpeereid(3). */
+static inline int fastsock_peer_credentials(int fd, long *pid, long *uid, long *gid)
+{
+#if defined(__linux__)
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return -1;
+    if (peer.pid == 0) { /* Linux has an answer for what has no peer, too */
+        errno = ENOTCONN;
+        return -1;
+    }
+    *pid = (long)peer.pid;
+    *uid = (long)peer.uid;
+    *gid = (long)peer.gid;
+    return 0;
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) \
+    || defined(__OpenBSD__) || defined(__DragonFly__)
+    uid_t peer_uid;
+    gid_t peer_gid;
+    if (getpeereid(fd, &peer_uid, &peer_gid) < 0)
+        return -1;
+    *pid = -1;
+#  if defined(LOCAL_PEERPID) && defined(SOL_LOCAL)
+    pid_t peer_pid;
+    socklen_t size = sizeof(peer_pid);
+    if (getsockopt(fd, SOL_LOCAL, LOCAL_PEERPID, &peer_pid, &size) == 0)
+        *pid = (long)peer_pid;
+#  endif
+    *uid = (long)peer_uid;
+    *gid = (long)peer_gid;
+    return 0;
+#else
+    (void)fd; (void)pid; (void)uid; (void)gid;
+    errno = ENOPROTOOPT;
+    return -1;
+#endif
+}
+
 /* Multicast groups by interface and source (RFC 3678). Its members' places differ: macOS
  * packs them. */
 #if defined(MCAST_JOIN_SOURCE_GROUP)

@@ -40,6 +40,7 @@ cdef extern from "_platform.h" nogil:
     int fastsock_accept_nonblocking(int fd, sockaddr *address, socklen_t *size)
     int fastsock_socketpair(int family, int type, int proto, int *fds)
     void fastsock_no_sigpipe(int fd)
+    int fastsock_peer_credentials(int fd, long *pid, long *uid, long *gid)
     int fastsock_set_nonblocking(int fd, bint nonblocking)
     int fastsock_is_nonblocking(int fd)
     Py_ssize_t fastsock_sendfile(int out_fd, int in_fd, off_t offset, size_t count)
