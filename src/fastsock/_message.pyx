@@ -66,6 +66,8 @@ cdef tuple receive(SocketHead *sock, iovec *parts, size_t count, Py_ssize_t cont
     if control_size < 0 or control_size > INT_MAX:
         raise ValueError("invalid ancillary data buffer length")
     memset(&message, 0, sizeof(message))
+    # POSIX lets a system leave it alone on a connected socket.
+    memset(&address.storage, 0, sizeof(address.storage))
     message.flags = flags
     message.header.msg_name = &address.storage
     message.name_room = sizeof(address.storage)
