@@ -108,8 +108,9 @@ def run_path(path: str) -> None:
         loader, code = machinery.SourceFileLoader, compile(
             content, whole_path, "exec", dont_inherit=True)
     namespace = vars(sys.modules["__main__"])
-    namespace.update(__file__=whole_path, __cached__=None,
-                     __loader__=loader("__main__", whole_path))
+    namespace.update(__file__=whole_path, __loader__=loader("__main__", whole_path))
+    if sys.version_info < (3, 15):
+        namespace.update(__cached__=None)
     exec(code, namespace)
 
 

@@ -6,6 +6,8 @@ that waits on the same object gets memory of its own. EINTR: signal handlers run
 the wait goes on with what is left of the time (PEP 475).
 """
 
+import sys
+
 cimport cython
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -30,6 +32,7 @@ cdef enum:
     # If the GIL comes back later than this after a sleep, another thread computes.
     LATE_NS = 1000000
 
+cdef bint TELLS_OF_CLOSE = sys.hexversion >= 0x030f0000
 cdef object NO_FD = object()    # in the place of flags: fromfd() sets the fd
 
 
@@ -99,11 +102,15 @@ cdef class epoll:
     def close(self):
         """Close the fd. Does nothing if it is closed."""
         cdef int fd = self.epfd
+        cdef int failed, error
         if fd < 0:
             return
         self.epfd = -1
         with nogil:
-            libc.close(fd)  # its error is not told, as in the stdlib
+            failed = libc.close(fd)
+            error = libc.errno
+        if failed and TELLS_OF_CLOSE:
+            raise_errno(error)
 
     @property
     def closed(self):

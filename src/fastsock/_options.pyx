@@ -3,6 +3,8 @@
 Rule: an option is an int or bytes; what the bytes mean is the caller's to know.
 """
 
+import sys
+
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
@@ -51,6 +53,9 @@ cdef object get_option(SocketHead *sock, int level, int name, int size):
     return result
 
 
+cdef bint SAYS_OVERFLOW = sys.hexversion >= 0x030f0000
+
+
 cdef int set_option(SocketHead *sock, int level, int name, object value) except -1:
     """Set the option to an int, or to the bytes of a buffer."""
     cdef BufferView view
@@ -59,7 +64,9 @@ cdef int set_option(SocketHead *sock, int level, int name, object value) except 
         try:
             number = as_int(value)
         except Exception:
-            pass  # no C int, then: the stdlib asks it for bytes, and so says TypeError
+            if SAYS_OVERFLOW:
+                raise
+            # No C int, then: the stdlib asks it for bytes, and so says TypeError.
         else:
             if setsockopt(sock.fd, level, name, &number, sizeof(number)) < 0:
                 raise_errno(libc.errno)

@@ -15,7 +15,9 @@
 #include <limits.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/ioctl.h>
@@ -185,6 +187,21 @@ static inline void fastsock_no_sigpipe(int fd)
 #else
 #  define FASTSOCK_SET_SA_LEN(address, size) ((void)0)
 #endif
+
+/* poll(2) with a limit in nanoseconds, 0 or more. Without ppoll(2), of milliseconds that
+ * are rounded up, and of at most 24 days: an end before the time is the caller's. */
+static inline int fastsock_poll_ns(struct pollfd *fds, nfds_t count, int64_t timeout_ns)
+{
+#if FASTSOCK_LINUX
+    struct timespec limit;
+    limit.tv_sec = (time_t)(timeout_ns / 1000000000);
+    limit.tv_nsec = (long)(timeout_ns % 1000000000);
+    return ppoll(fds, count, &limit, NULL);
+#else
+    int64_t limit_ms = timeout_ns / 1000000 + (timeout_ns % 1000000 != 0);
+    return poll(fds, count, limit_ms < INT_MAX ? (int)limit_ms : INT_MAX);
+#endif
+}
 
 /* Who is at the other end of a local connection: 0, or -1 and errno. What a system does
  * not tell is -1. unix(7), getpeereid(3). */

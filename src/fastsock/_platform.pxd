@@ -1,6 +1,8 @@
 # The platform header, as Cython sees it. Its rules are in `_platform.h`.
 
-from fastsock._libc cimport msghdr, off_t, sockaddr, sockaddr_storage, socklen_t
+from libc.stdint cimport int64_t
+
+from fastsock._libc cimport msghdr, nfds_t, off_t, pollfd, sockaddr, sockaddr_storage, socklen_t
 
 cdef extern from "_platform.h" nogil:
     const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES, FASTSOCK_SHARES_PORTS
@@ -40,6 +42,7 @@ cdef extern from "_platform.h" nogil:
     int fastsock_accept_nonblocking(int fd, sockaddr *address, socklen_t *size)
     int fastsock_socketpair(int family, int type, int proto, int *fds)
     void fastsock_no_sigpipe(int fd)
+    int fastsock_poll_ns(pollfd *fds, nfds_t count, int64_t timeout_ns)
     int fastsock_peer_credentials(int fd, long *pid, long *uid, long *gid)
     int fastsock_set_nonblocking(int fd, bint nonblocking)
     int fastsock_is_nonblocking(int fd)

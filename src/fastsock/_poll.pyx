@@ -17,11 +17,14 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
-from fastsock._deadline cimport NO_DEADLINE, NS_PER_MS, deadline_after, remaining_ms
+from fastsock._deadline cimport (
+    NO_DEADLINE, NS_PER_MS, deadline_after, has_passed, monotonic_ns, remaining_ms,
+)
 from fastsock._errors cimport raise_errno
 from fastsock._fdtable cimport learn
 from fastsock._libc cimport EINTR, EINVAL, ENOENT, POLLIN, POLLOUT
-from fastsock._polling cimport fd_of, looks_first, parse_wait
+from fastsock._platform cimport fastsock_poll_ns
+from fastsock._polling cimport TAKES_REAL_NUMBERS, fd_of, looks_first, parse_wait, whole_ms
 from fastsock._python cimport PyErr_CheckSignals
 
 cdef extern from "<poll.h>" nogil:
@@ -85,7 +88,7 @@ cdef class poll:
         Parameters
         ----------
         timeout : float or None
-            Milliseconds, rounded up; None or below 0: for ever.
+            Milliseconds, up to 3.14 rounded up; None or below 0: for ever.
 
         Returns
         -------
@@ -98,11 +101,11 @@ cdef class poll:
         cdef list ready
         if timeout is not None:
             timeout_ns = parse_wait(timeout, NS_PER_MS, "an integer")
-            if (timeout_ns > <int64_t>INT_MAX * NS_PER_MS
-                    or timeout_ns < <int64_t>INT_MIN * NS_PER_MS):
+            if not TAKES_REAL_NUMBERS and (timeout_ns > <int64_t>INT_MAX * NS_PER_MS
+                                           or timeout_ns < <int64_t>INT_MIN * NS_PER_MS):
                 raise OverflowError("timeout is too large")
             if timeout_ns >= 0:
-                timeout_ms = <int>((timeout_ns + NS_PER_MS - 1) // NS_PER_MS)
+                timeout_ms = whole_ms(timeout_ns)
         with cython.critical_section(self):
             found = self.wait_for(timeout_ns, timeout_ms)
             try:
@@ -148,6 +151,7 @@ cdef class poll:
         cdef int64_t deadline_ns = NO_DEADLINE
         cdef Py_ssize_t count = self.copy()
         cdef int found, error
+        cdef bint is_exact = False
         if looks_first(self.reluctance, timeout_ms, <int>min(count, INT_MAX)):
             found = libc.poll(self.watched, count, 0)
             if timeout_ms != 0:
@@ -158,22 +162,27 @@ cdef class poll:
                 raise_errno(libc.errno)
         if timeout_ms > 0:
             deadline_ns = deadline_after(timeout_ns)
+            is_exact = TAKES_REAL_NUMBERS and timeout_ns != timeout_ms * <int64_t>NS_PER_MS
         while True:
             with nogil:
-                found = libc.poll(self.watched, count, timeout_ms)
+                if is_exact:
+                    found = fastsock_poll_ns(self.watched, count, timeout_ns)
+                else:
+                    found = libc.poll(self.watched, count, timeout_ms)
                 error = libc.errno
-            if found >= 0:
+            if found > 0 or found == 0 and (not is_exact or has_passed(deadline_ns)):
                 break
-            if error == EINVAL and len(self.places) < self.count:
+            if found < 0 and error == EINVAL and len(self.places) < self.count:
                 # More places than RLIMIT_NOFILE, which poll(2) refuses; gaps count.
                 self.close_gaps()
                 count = self.copy()
                 continue
-            if error != EINTR:
+            if found < 0 and error != EINTR:
                 raise_errno(error)
             PyErr_CheckSignals()
             if timeout_ms > 0:
                 timeout_ms = remaining_ms(deadline_ns)
+                timeout_ns = max(deadline_ns - monotonic_ns(), 0)
         learn(&self.reluctance, found <= 1)
         return found
 

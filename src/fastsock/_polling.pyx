@@ -4,6 +4,7 @@ Rules: whatever the stdlib takes or refuses is taken or refused here, with its c
 and texts (pytime.c); a wait is never shorter than asked for.
 """
 
+import sys
 import time
 
 from cpython.float cimport PyFloat_AS_DOUBLE
@@ -13,6 +14,8 @@ from libc.stdint cimport INT64_MAX
 
 cdef extern from "Python.h":
     bint PyFloat_Check(object value)
+    bint PyIndex_Check(object value)
+    double PyFloat_AsDouble(object value) except? -1.0
     long long PyLong_AsLongLong(object value) except? -1
 
 
@@ -24,28 +27,44 @@ cdef str text_of_overflow(object seconds):
         return str(error)
 
 
+cdef bint TAKES_REAL_NUMBERS = sys.hexversion >= 0x030f0000
+
 cdef str FLOAT_TOO_LARGE = text_of_overflow(1e300)
 cdef str INTEGER_TOO_LARGE = text_of_overflow(1 << 70)
 
 
+cdef int64_t ns_of_float(double number, int64_t unit_ns) except? -1:
+    if isnan(number):
+        raise ValueError("Invalid value NaN (not a number)")
+    number *= unit_ns
+    number = ceil(number) if number >= 0 else floor(number)
+    if not -9223372036854775808.0 <= number < 9223372036854775808.0:
+        raise OverflowError(FLOAT_TOO_LARGE)
+    return <int64_t>number
+
+
+cdef str full_name(cls):
+    """As %T of PyErr_Format() has it."""
+    if cls.__module__ in ("builtins", "__main__"):
+        return cls.__qualname__
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1:
     """A timeout in units of `unit_ns` as nanoseconds, rounded away from zero."""
-    cdef double number
     cdef long long whole
     if PyFloat_Check(timeout):
-        number = PyFloat_AS_DOUBLE(timeout)
-        if isnan(number):
-            raise ValueError("Invalid value NaN (not a number)")
-        number *= unit_ns
-        number = ceil(number) if number >= 0 else floor(number)
-        if not -9223372036854775808.0 <= number < 9223372036854775808.0:
-            raise OverflowError(FLOAT_TOO_LARGE)
-        return <int64_t>number
+        return ns_of_float(PyFloat_AS_DOUBLE(timeout), unit_ns)
     try:
+        if TAKES_REAL_NUMBERS and not PyIndex_Check(timeout):
+            return ns_of_float(PyFloat_AsDouble(timeout), unit_ns)
         whole = PyLong_AsLongLong(timeout)
     except OverflowError:
         raise OverflowError(INTEGER_TOO_LARGE) from None
     except TypeError:
+        if TAKES_REAL_NUMBERS:
+            raise TypeError("timeout must be a real number or None, not "
+                            f"{full_name(type(timeout))}") from None
         raise TypeError(f"timeout must be {wanted} or None") from None
     if whole > INT64_MAX // unit_ns or whole < -(INT64_MAX // unit_ns):
         raise OverflowError(INTEGER_TOO_LARGE)

@@ -23,7 +23,7 @@ from fastsock._epoll cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, epoll, epoll_event,
 )
 from fastsock._poll cimport poll
-from fastsock._polling cimport fd_of, parse_wait
+from fastsock._polling cimport TAKES_REAL_NUMBERS, fd_of, parse_wait
 from fastsock._python cimport PyList_GET_ITEM, TypeSlots
 from fastsock._readiness cimport READABLE, WRITABLE
 from fastsock._select cimport FD_CLR, FD_ISSET, FD_SET, FD_SETSIZE, FD_ZERO, fd_set, wait_for_sets
@@ -243,7 +243,9 @@ cdef int timeout_in_ms(object timeout, bint in_seconds, int64_t *timeout_ns) exc
         parse_wait(milliseconds * 1e-3, NS_PER_S, "an integer")
     timeout_ns[0] = parse_wait(milliseconds, NS_PER_MS, "an integer")
     if timeout_ns[0] > <int64_t>INT_MAX * NS_PER_MS:
-        raise OverflowError("timeout is too large")
+        if in_seconds or not TAKES_REAL_NUMBERS:
+            raise OverflowError("timeout is too large")
+        return INT_MAX  # at a time
     return <int>(timeout_ns[0] // NS_PER_MS)
 
 
