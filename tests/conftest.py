@@ -32,8 +32,22 @@ FACILITIES = facts()
 #: Every socket operation of a test ends by itself after this long.
 TIMEOUT_S = 20.0
 
-#: From 3.14 on the stdlib has a TypeError in its place (on the page "Differences").
-HIDES_AN_ITERABLES_ERROR = sys.version_info >= (3, 14)
+
+def hides_an_iterables_error():
+    """Late releases of 3.13, and those since: the stdlib has a TypeError in its place."""
+    class Broken:
+        def __iter__(self):
+            raise LookupError
+
+    with stdlib_socket.socket() as sock:
+        try:
+            sock.sendmsg(Broken())
+        except (LookupError, TypeError) as error:
+            return isinstance(error, TypeError)
+
+
+#: On the page "Differences".
+HIDES_AN_ITERABLES_ERROR = hides_an_iterables_error()
 
 
 def pytest_report_header():

@@ -57,7 +57,7 @@ NEVER_INITIALISED = {
 
 
 # The raw file of makefile() can't be closed; from 3.14 on that is said.
-@pytest.mark.filterwarnings("ignore:Exception ignored while finalizing file "
+@pytest.mark.filterwarnings("ignore:Exception ignored (in|while finalizing)"
                             ":pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", NEVER_INITIALISED)
 def test_objects_that_were_never_initialised(name):

@@ -92,7 +92,8 @@ print(sock.connect_ex({path!r}))
 # -- peer_credentials() --------------------------------------------------------------------
 
 def test_of_a_pair():
-    with fastsock.socketpair()[0] as a:
+    a, b = fastsock.socketpair()
+    with a, b:
         found = a.peer_credentials()
         assert found == OWN and (found.pid, found.uid, found.gid) == OWN
         assert type(found).__name__ == "PeerCredentials"

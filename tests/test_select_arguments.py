@@ -6,6 +6,8 @@ the class and the text of an exception. The fds are ready, so that no call waits
 
 import os
 import select as stdlib_select
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -15,6 +17,21 @@ from tests.polling import (
 
 IN = stdlib_select.POLLIN
 NAN, INFINITY = float("nan"), float("inf")
+
+class Real:
+    """A number by its __float__() alone, which may raise."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __float__(self):
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+    def __repr__(self):
+        return f"Real({self.value!r})"
+
 
 pytestmark = pytest.mark.filterwarnings("ignore:bool is used as a file descriptor")
 
@@ -42,6 +59,9 @@ TIMEOUTS = [
     9223372036, 9223372036.5, 9223372036.854775, 9223372037, -9223372037, 2**62, 2**63, -2**63,
     2**70, -2**70,
     "x", "1", b"", [], 1j, object,
+    # From 3.15 on real numbers of any kind.
+    Fraction(1, 2), Decimal("0.5"), Decimal("nan"), Decimal("1e300"), Fraction(-10**300),
+    Real(0.5), Real("x"), Real(KeyError("mine")), Real(TypeError("mine")),
 ]
 
 

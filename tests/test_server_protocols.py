@@ -235,6 +235,8 @@ def test_writelines(serve, inside, make):
         def data_received(self, received):
             say(received.decode())
 
+    if make is iter and loses_in_writelines(serve):
+        pytest.skip("asyncio takes any iterator for something to send, and fails if it is empty")
     server = serve(Saying)
     client, protocol = server.accept()
     for name, pieces in PIECES.items():
@@ -267,6 +269,8 @@ def test_writelines_refuses_what_are_no_bytes(serve):
 def test_writelines_sends_nothing_of_what_it_refuses(serve):
     if serve.kind == "uvloop":
         pytest.skip("uvloop sends what came before")
+    if loses_in_writelines(serve):
+        pytest.skip("asyncio keeps what came before")
     server = serve()
     client, protocol = server.accept()
     with pytest.raises(TypeError):

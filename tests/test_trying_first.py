@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import struct
+import sys
 import threading
 
 import pytest
@@ -237,6 +238,8 @@ def test_the_length_of_a_longer_datagram(socket, way, bufsize):
         data = os.urandom(150_000)
         a.send(data)
         if way == "recvmsg":
+            if socket is not fastsock and sys.version_info >= (3, 15):
+                pytest.skip("CPython 3.15.0 reads beyond its memory there")
             received = b.recvmsg(bufsize, 0, socket.MSG_TRUNC)[0]
             assert received == data[:bufsize]
             return

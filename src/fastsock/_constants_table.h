@@ -64,6 +64,9 @@
 #if !defined(SO_BUSY_POLL_BUDGET) && FASTSOCK_GENERIC_ABI
 #  define SO_BUSY_POLL_BUDGET 70
 #endif
+#if !defined(SO_PASSRIGHTS) && FASTSOCK_GENERIC_ABI
+#  define SO_PASSRIGHTS 83
+#endif
 #if !defined(SO_TIMESTAMP) && FASTSOCK_GENERIC_ABI
 #  define SO_TIMESTAMP 29
 #endif
@@ -214,6 +217,9 @@ static fastsock_constant fastsock_constants[] = {
 #endif
 #ifdef SO_BUSY_POLL_BUDGET
     {"SO_BUSY_POLL_BUDGET", (long long)(SO_BUSY_POLL_BUDGET)},
+#endif
+#ifdef SO_PASSRIGHTS
+    {"SO_PASSRIGHTS", (long long)(SO_PASSRIGHTS)},
 #endif
 #ifdef SO_TIMESTAMP
     {"SO_TIMESTAMP", (long long)(SO_TIMESTAMP)},
