@@ -405,7 +405,8 @@ def test_after_the_end_nothing_happens(serve, end):
     server.call(end_it, protocol.transport)
     assert read_all(client) == b""
     protocol.wait_for("lost")
-    if serve.kind != "uvloop":  # which refuses to be used then
+    # uvloop refuses to be used then, and asyncio's writelines() of 3.12 is None.
+    if serve.kind != "uvloop" and not (serve.kind == "asyncio" and sys.version_info[:2] == (3, 12)):
         server.call(end_it, protocol.transport)
     assert protocol.calls == [("made",), ("lost", None)]
 
