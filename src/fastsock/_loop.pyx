@@ -273,7 +273,8 @@ cdef class Loop:
             return 0
         self.is_woken = True
         # With the GIL held: the loop's thread may be about to close() it.
-        libc.write(self.wake_writer, b"\0", 1)  # failing, it is full: the loop is awake
+        if libc.write(self.wake_writer, b"\0", 1) < 0:
+            pass  # it is full: the loop is awake
         return 0
 
     cdef int run_soon(self) except -1:
