@@ -32,3 +32,11 @@ cdef inline Py_ssize_t as_size(object value) except? -1:
 cdef inline unsigned int as_unsigned(object value) except? <unsigned int>-1:
     """A C unsigned int ("I"): as the stdlib, without a check of the range."""
     return <unsigned int>PyLong_AsUnsignedLongMask(value)
+
+
+cdef inline str type_name(object value):
+    """As PyErr_Format() writes %T."""
+    cls = type(value)
+    if cls.__module__ in ("builtins", "__main__"):
+        return cls.__qualname__
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -146,7 +146,7 @@ cdef class SocketMethods:
             return base.getsockopt(self, level, option, buflen)
         return _options.get_option(head, as_int(level), as_int(option), as_int(buflen))
 
-    def setsockopt(self, level, option, value, /, *optlen):
+    def setsockopt(self, /, *arguments):
         """Set a socket option: setsockopt(2).
 
         setsockopt(level, option, value: int)
@@ -154,13 +154,15 @@ cdef class SocketMethods:
         setsockopt(level, option, None, optlen: int)
         """
         cdef SocketHead *head = head_of(self)
-        if head.family == AF_VSOCK or len(optlen) > 1 or (optlen and value is not None):
-            base.setsockopt(self, level, option, value, *optlen)
-        elif optlen:
-            _options.set_option_null(
-                head, as_int(level), as_int(option), as_unsigned(optlen[0]))
-        else:
+        cdef Py_ssize_t count = len(arguments)
+        if head.family != AF_VSOCK and count == 3:
+            level, option, value = arguments
             _options.set_option(head, as_int(level), as_int(option), value)
+        elif head.family != AF_VSOCK and count == 4 and arguments[2] is None:
+            level, option, _, size = arguments
+            _options.set_option_null(head, as_int(level), as_int(option), as_unsigned(size))
+        else:
+            base.setsockopt(self, *arguments)  # or it says what is wrong with them
 
     # -- naming and connecting ---------------------------------------------
 

@@ -5,11 +5,12 @@ Rule: an option is an int or bytes; what the bytes mean is the caller's to know.
 
 import sys
 
+from cpython.buffer cimport PyObject_CheckBuffer
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 
 cimport fastsock._libc as libc
-from fastsock._arguments cimport as_int
+from fastsock._arguments cimport as_int, type_name
 from fastsock._buffers cimport borrow_readable
 from fastsock._errors cimport raise_errno
 from fastsock cimport _fdtable
@@ -53,7 +54,8 @@ cdef object get_option(SocketHead *sock, int level, int name, int size):
     return result
 
 
-cdef bint SAYS_OVERFLOW = sys.hexversion >= 0x030f0000
+# It tells what is wrong with an option: before, the stdlib only said that it is no bytes.
+cdef bint IS_3_15 = sys.hexversion >= 0x030f0000
 
 
 cdef int set_option(SocketHead *sock, int level, int name, object value) except -1:
@@ -64,7 +66,7 @@ cdef int set_option(SocketHead *sock, int level, int name, object value) except 
         try:
             number = as_int(value)
         except Exception:
-            if SAYS_OVERFLOW:
+            if IS_3_15:
                 raise
             # No C int, then: the stdlib asks it for bytes, and so says TypeError.
         else:
@@ -72,6 +74,11 @@ cdef int set_option(SocketHead *sock, int level, int name, object value) except 
                 raise_errno(libc.errno)
             note(sock.fd, level, name)
             return 0
+    if IS_3_15 and not PyObject_CheckBuffer(value):
+        if value is None:
+            raise TypeError("setsockopt() requires 4 arguments when the third argument is None")
+        raise TypeError("socket option should be int, bytes-like object or None "
+                        f"(got {type_name(value)})")
     borrow_readable(value, &view)
     failed = setsockopt(sock.fd, level, name, view.buf, <socklen_t>view.len)
     error = libc.errno

@@ -12,6 +12,8 @@ from libc.limits cimport INT_MAX, INT_MIN
 from libc.math cimport ceil, floor, isnan
 from libc.stdint cimport INT64_MAX
 
+from fastsock._arguments cimport type_name
+
 cdef extern from "Python.h":
     bint PyFloat_Check(object value)
     bint PyIndex_Check(object value)
@@ -43,13 +45,6 @@ cdef int64_t ns_of_float(double number, int64_t unit_ns) except? -1:
     return <int64_t>number
 
 
-cdef str full_name(cls):
-    """As %T of PyErr_Format() has it."""
-    if cls.__module__ in ("builtins", "__main__"):
-        return cls.__qualname__
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
 cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1:
     """A timeout in units of `unit_ns` as nanoseconds, rounded away from zero."""
     cdef long long whole
@@ -64,7 +59,7 @@ cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1:
     except TypeError:
         if TAKES_REAL_NUMBERS:
             raise TypeError("timeout must be a real number or None, not "
-                            f"{full_name(type(timeout))}") from None
+                            f"{type_name(timeout)}") from None
         raise TypeError(f"timeout must be {wanted} or None") from None
     if whole > INT64_MAX // unit_ns or whole < -(INT64_MAX // unit_ns):
         raise OverflowError(INTEGER_TOO_LARGE)
