@@ -157,8 +157,14 @@ cdef class SocketMethods:
         if head.family == AF_VSOCK or len(optlen) > 1 or (optlen and value is not None):
             base.setsockopt(self, level, option, value, *optlen)
         elif optlen:
-            _options.set_option_null(
-                head, as_int(level), as_int(option), as_unsigned(optlen[0]))
+            try:
+                level_number, option_number = as_int(level), as_int(option)
+                size = as_unsigned(optlen[0])
+            except Exception:
+                # The stdlib then tries its form of three arguments: a TypeError until 3.14.
+                base.setsockopt(self, level, option, value, *optlen)
+                raise
+            _options.set_option_null(head, level_number, option_number, size)
         else:
             _options.set_option(head, as_int(level), as_int(option), value)
 
