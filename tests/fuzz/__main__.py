@@ -1,37 +1,29 @@
 """python -m tests.fuzz [--operations N] [--seed SEED]: exit status 1 if the two differ.
 
 Prints the seed, how many operations of each kind were run on each implementation, and the
-smallest sequence that differs.
+smallest sequence that differs, as tests/test_found_by_fuzzing.py takes it.
 """
 
 import argparse
-import pprint
 import secrets
 import sys
 
-from tests.fuzz import search, world
+from tests.fuzz import search
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--operations", type=int, default=200_000)
-    parser.add_argument("--seed", default=None, help="any text; a random one if not given")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--seed", help="any text; a random one if not given")
+    options = parser.parse_args()
     seed = options.seed if options.seed is not None else secrets.token_hex(4)
     print(f"seed {seed}", flush=True)
     result = search.search(options.operations, seed)
     for name, count in sorted(result.counts.items()):
         print(f"{count:9,} {name}")
-    print(f"{result.operations:9,} operations in {result.seconds:.0f} s, seed {seed}; "
-          f"{len(world.unsteady)} differences that did not come again")
-    if result.found is None:
-        return 0
-    scenario, setting, operations, (operation, ours, theirs) = result.found
-    print(f"\nThey differ ({scenario!r}, {setting!r}) in {operation!r}:")
-    pprint.pp({"stdlib": ours, "fastsock": theirs}, width=99)
-    print("after:")
-    pprint.pp(operations, width=99)
-    return 1
+    print(result)
+    return result.found is not None
 
 
 if __name__ == "__main__":
