@@ -463,7 +463,10 @@ cdef class SocketMethods:
             return 0
         if head.timeout_ns == 0:
             raise ValueError("non-blocking sockets are not supported")
-        transfer.offset = offset
+        if head.fd < 0:
+            # The stdlib's selector says so; OSError would have send() try.
+            raise ValueError(f"Invalid file descriptor: {head.fd}")
+        transfer.offset = as_size(offset)  # Cython's own conversion takes a float
         transfer.count = size if count is None else count
         transfer.is_bounded = count is not None
         transfer.sent = 0
