@@ -42,7 +42,7 @@ def send(world, sock, kind, size, flags):
 
 @operation(*DATA, v.SEND_FLAGS, waits=WRITES, weight=8)
 def sendall(world, sock, kind, size, flags):
-    return sock.sendall(world.data(sock, kind, size, flags), flags)
+    return sock.sendall(world.data_in_pieces(sock, kind, size, flags), flags)
 
 
 @operation(*DATA, v.SEND_FLAGS, v.ADDRESSES, waits=WRITES, weight=8)
@@ -273,6 +273,7 @@ def describe(world, sock):
 @operation(v.MODES, v.BUFFERINGS, weight=4)
 def makefile(world, sock, mode, buffering):
     world.files.append(sock.makefile(mode, buffering))
+    world.sockets_of_files.append(sock)
     return type(world.files[-1]).__name__
 
 
@@ -301,13 +302,13 @@ def file_readinto(world, sock, kind, size):
 @operation(*DATA, waits=WRITES, weight=3)
 def file_write(world, sock, kind, size):
     file = newest(world)
-    return file.write(world.data(sock, kind, size, 0)), file.flush()
+    return file.write(world.data_in_pieces(sock, kind, size, 0)), file.flush()
 
 
 @operation([b"", b"\n", b"one\ntwo", b"\xff\n"], waits=WRITES)
 def file_writelines(world, sock, text):
     file = newest(world)
-    return file.writelines([world.data(sock, "bytes", 9, 0), text]), file.flush()
+    return file.writelines([world.data_in_pieces(sock, "bytes", 9, 0), text]), file.flush()
 
 
 @operation(waits=WRITES)

@@ -74,38 +74,49 @@ def search(operations, seed):
 
 
 def shrunk(drawn, folders):
-    """The smallest sequence that hypothesis makes of one that differs."""
+    """The smallest sequence that hypothesis makes of one that differs: first the operations
+    that it takes, then their simplest arguments."""
     import hypothesis
     from hypothesis import strategies as st
 
-    scenario, setting, operations = drawn
     # Drawn from 0 to 99: 0, which shrinking aims at, leaves out or simplifies.
     odds = st.integers(0, 99)
-    smallest = drawn
 
     @st.composite
-    def parts(draw):
-        kept = []
-        for name, place, is_patient, *arguments in operations:
-            if draw(odds):
-                kept.append((name, place, bool(draw(odds)) and is_patient, *[
-                    argument if draw(odds) else choices[0]
-                    for argument, choices in zip(arguments, OPERATIONS[name][1])]))
-        return kept
+    def parts(draw, operations):
+        return [operation for operation in operations if draw(odds)]
 
-    @hypothesis.seed(0)
-    @hypothesis.settings(max_examples=200, database=None, deadline=None,
-                         suppress_health_check=list(hypothesis.HealthCheck),
-                         phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink])
-    @hypothesis.given(parts())
-    def agree(kept):
-        nonlocal smallest
-        if world.difference(scenario, setting, kept, folders):
-            smallest = scenario, setting, kept
-            raise AssertionError("they differ")
+    @st.composite
+    def simpler(draw, operations):
+        return [(name, place, is_patient and bool(draw(odds)), *[
+            argument if argument == choices[0] or draw(odds) else choices[0]
+            for argument, choices in zip(arguments, OPERATIONS[name][1])])
+            for name, place, is_patient, *arguments in operations]
 
-    try:
-        agree()
-    except (AssertionError, hypothesis.errors.Flaky):
-        pass  # the last that hypothesis ran is the smallest
-    return smallest
+    def smallest(scenario, setting, operations, strategy):
+        found = operations
+
+        @hypothesis.seed(0)
+        @hypothesis.settings(max_examples=200, database=None, deadline=None,
+                             suppress_health_check=list(hypothesis.HealthCheck),
+                             phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink])
+        @hypothesis.given(strategy(operations))
+        def agree(candidate):
+            nonlocal found
+            if world.difference(scenario, setting, candidate, folders):
+                found = candidate
+                raise AssertionError("they differ")
+
+        try:
+            agree()
+        except (AssertionError, hypothesis.errors.Flaky):
+            pass  # the last that hypothesis ran is the smallest
+        return found
+
+    scenario, setting, operations = drawn
+    where = world.difference(*drawn, folders)
+    if where and where[0] in operations:
+        operations = operations[:operations.index(where[0]) + 1]
+    for strategy in parts, simpler:
+        operations = smallest(scenario, setting, operations, strategy)
+    return scenario, setting, operations
