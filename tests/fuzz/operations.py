@@ -28,7 +28,7 @@ def operation(*arguments, waits=0, weight=2):
 
 
 SPARE = [2, 3]  # the places where new sockets go
-PLACES = [0, 1] * 4 + SPARE
+PLACES = [0, 1] * 6 + SPARE
 DATA = v.READABLE, v.DATA_SIZES
 ROOM = v.WRITABLE, v.DATA_SIZES
 
@@ -51,7 +51,7 @@ def sendto(world, sock, kind, size, flags, address):
     return sock.sendto(data, address) if flags == 0 else sock.sendto(data, flags, address)
 
 
-@operation(*DATA, v.COUNTS, v.MESSAGES, v.SEND_FLAGS, [None] * 4 + v.ADDRESSES, waits=WRITES,
+@operation(*DATA, v.COUNTS, v.MESSAGES, v.SEND_FLAGS, [None] * 200 + v.ADDRESSES, waits=WRITES,
            weight=10)
 def sendmsg(world, sock, kind, size, count, messages, flags, address):
     if count * size > 1 << 20:
@@ -95,13 +95,13 @@ def recvfrom(world, sock, size, flags):
     return world.written(sock, data, size, flags), world.named(address)
 
 
-@operation(*ROOM, [0] * 9 + v.SIZES, v.RECEIVE_FLAGS, waits=READS, weight=8)
+@operation(*ROOM, [0] * 150 + v.SIZES, v.RECEIVE_FLAGS, waits=READS, weight=8)
 def recv_into(world, sock, kind, size, nbytes, flags):
     target = v.buffer(kind, size)
     return sock.recv_into(target, nbytes, flags), v.content(target)
 
 
-@operation(*ROOM, [0] * 9 + v.SIZES, v.RECEIVE_FLAGS, waits=READS, weight=5)
+@operation(*ROOM, [0] * 150 + v.SIZES, v.RECEIVE_FLAGS, waits=READS, weight=5)
 def recvfrom_into(world, sock, kind, size, nbytes, flags):
     target = v.buffer(kind, size)
     count, address = sock.recvfrom_into(target, nbytes, flags)
@@ -161,6 +161,21 @@ def accept(world, sock, place):
     return world.put(place, connection), world.named(address)
 
 
+@operation(v.TIMEOUTS[:3], weight=4)
+def connect_and_accept(world, sock, timeout):
+    """A new client of a socket that perhaps listens, and what that makes of it."""
+    client = world.module.socket(sock.family, sock.type)
+    made = world.put(2, client)
+    client.settimeout(timeout)
+    try:
+        client.connect(sock.getsockname())
+    except BlockingIOError as error:  # on its way; the others mean that nobody is there
+        made = made, error.errno
+    connection, address = sock.accept()
+    return made, world.put(3, connection), world.named(address), world.named(
+        client.getsockname())
+
+
 @operation([1, 0, 2, 3, -1, 1 << 31, None, "1"])
 def shutdown(world, sock, how):
     return sock.shutdown(how)
@@ -178,8 +193,16 @@ def getpeername(world, sock):
 # -- settings -----------------------------------------------------------------------------
 
 
+def through_none(world, sock):
+    # From one timeout to another we leave O_NONBLOCK as a dup's owner made it: on the page
+    # "Differences".
+    if world.shares_files and sock.fileno() >= 0:
+        sock.settimeout(None)
+
+
 @operation(v.TIMEOUTS, weight=10)
 def settimeout(world, sock, timeout):
+    through_none(world, sock)
     return sock.settimeout(timeout)
 
 
@@ -190,6 +213,7 @@ def settimeout_for_a_moment(world, sock, timeout):
         sock.settimeout(timeout)
         return sock.gettimeout(), sock.getblocking(), sock.timeout
     finally:
+        through_none(world, sock)
         sock.settimeout(0.001)
 
 
@@ -279,7 +303,7 @@ def makefile(world, sock, mode, buffering):
 
 def newest(world):
     if not world.files:
-        raise LookupError("no file")
+        makefile(world, world.places[0], "rwb", None)
     return world.files[-1]
 
 

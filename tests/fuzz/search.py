@@ -33,7 +33,7 @@ def sequence(choose):
 
 
 class Result:
-    """What a search did: counts of operations, and what differed."""
+    """What a search did: counts of operations that were made, and what differed."""
 
     def __init__(self, seed):
         self.seed = seed
@@ -64,8 +64,7 @@ def search(operations, seed):
     with world.Folders() as folders:
         while result.operations < operations:
             drawn = sequence(choose)
-            result.counts.update(operation[0] for operation in drawn[2])
-            if world.difference(*drawn, folders):
+            if world.difference(*drawn, folders, result.counts):
                 smallest = shrunk(drawn, folders)
                 result.found = smallest, world.difference(*smallest, folders)
                 break

@@ -51,11 +51,11 @@ HOLDING_FLAGS = _MORE
 
 # -- buffers -------------------------------------------------------------------
 
-READABLE = ["bytes"] * 8 + ["bytearray", "bytearray", "view", "view of bytes", "slice",
+READABLE = ["bytes"] * 30 + ["bytearray", "bytearray", "view", "view of bytes", "slice",
                             "array", "cast", "matrix", "mmap", "numpy", "numpy matrix",
                             "strided", "numpy strided", "numpy column", "backwards", "str",
                             "None", "list", "subclass"]
-WRITABLE = ["bytearray"] * 6 + ["view", "slice", "array", "cast", "matrix", "mmap", "numpy",
+WRITABLE = ["bytearray"] * 24 + ["view", "slice", "array", "cast", "matrix", "mmap", "numpy",
                                 "numpy matrix", "strided", "numpy strided", "numpy column",
                                 "backwards", "bytes", "view of bytes", "str", "None",
                                 "numpy read-only"]
@@ -170,7 +170,7 @@ ONLY_ONE = {(_SOCKET, flag("SO_RCVLOWAT"))}
 # -- addresses: the first item says what it is (see World.address) ----------------------
 
 ADDRESSES = [
-    *[("name of", slot) for slot in (0, 1, 2, 3) * 6],
+    *[("name of", slot) for slot in (0, 1, 2, 3, 0, 1) * 12],
     *[("path", number) for number in (0, 1) * 3], ("bytes path", 0), ("bytearray path", 1),
     *[("abstract", number) for number in (0, 1) * 2], ("abstract str", 0),
     ("no such path",), ("long path", 107), ("long path", 108), ("long path", 109),
@@ -199,7 +199,7 @@ PROTOCOLS = [0] * 8 + [6, 17, -1, 9999, 1 << 31, "0"]
 
 # -- control messages: kind and number (see World.messages) ------------------------------
 
-MESSAGES = [(), (), ("fds", 1), ("fds", 2), ("fds", 7), ("fds", 253), ("fds", 254),
+MESSAGES = [()] * 14 + [("fds", 1), ("fds", 2), ("fds", 7), ("fds", 253), ("fds", 254),
             ("fds and more", 1), ("two of fds", 2), ("bad fd", 1), ("credentials", 1),
             ("credentials and fds", 2), ("half an fd", 1), ("ttl", 33), ("unknown", 1),
             ("no sequence", 1), ("too short", 1), ("too long", 1), ("str", 1), ("none", 1)]

@@ -51,7 +51,7 @@ def has_ipv6():
 SCENARIOS = ["unix stream", "unix dgram", "unix seqpacket", "tcp", "udp", "tcp listening",
              "unix listening", "unconnected"] + (["tcp6", "udp6"] if has_ipv6() else [])
 #: How the sockets of a world begin: their timeout, and whether their buffers are small.
-SETTINGS = [(0, False), (None, False), (0.001, False), (0, True), (None, True), (0.001, True)]
+SETTINGS = [(0, False), (0, False), (None, False), (0.001, False), (0, True), (None, True), (0.001, True)]
 
 
 class World:
@@ -114,12 +114,13 @@ class World:
     # -- one operation ------------------------------------------------------------------
 
     def do(self, operation):
-        """(what came of the operation, what its socket then says of itself)"""
+        """(what came of the operation, what its socket then says of itself); or why it was
+        not made, a str"""
         name, place, is_patient, *arguments = operation
         function, _, waits = OPERATIONS[name]
         sock = self.places[place]
-        if name.startswith("file_") and self.files:
-            sock = self.sockets_of_files[-1]
+        if name.startswith("file_"):
+            sock = self.sockets_of_files[-1] if self.files else self.places[0]
         if sock is None:
             return "empty"
         if waits and not (is_patient and self.may_wait(sock, waits)) and (
@@ -180,7 +181,7 @@ class World:
         if sock.gettimeout() and sock.family == stdlib.AF_UNIX and sock.fileno() >= 0:
             unread = array.array("i", [0])
             fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, unread)
-            if unread[0] or size > (500 if self.has_small_buffers else 4096):
+            if unread[0] or size > (500 if self.has_small_buffers else 16385):
                 raise TooMuch
         return self.data(sock, kind, size, flags)
 
@@ -281,7 +282,8 @@ class World:
         """A file for sendfile(), or None where the stdlib would wait without an end."""
         if self.has_small_buffers or (sock.fileno() >= 0 and not self.has_room(sock)):
             return None
-        self.data(sock, "bytes", size, 0)
+        # From what is no file it goes by send(), in pieces.
+        (self.data if kind == "file" else self.data_in_pieces)(sock, "bytes", size, 0)
         if kind == "no file":
             return size
         if kind == "bytesio":
@@ -421,8 +423,9 @@ class Folders:
         shutil.rmtree(self.root)
 
 
-def difference(scenario, setting, operations, folders):
+def difference(scenario, setting, operations, folders, counts=None):
     """Where the two implementations differ: (operation, stdlib's, fastsock's), or None.
+    The names of the operations that were made, and not left out, are added to `counts`.
 
     A difference that does not come back when the same is run again is not one of theirs,
     but of time: `unsteady` keeps it.
@@ -431,6 +434,9 @@ def difference(scenario, setting, operations, folders):
     for _ in range(3):
         first, second = (record(name, scenario, setting, operations, folders[name])
                          for name in MODULES)
+        if counts is not None and seen is None:
+            counts.update(operation[0] for operation, outcome in zip(operations, first)
+                          if not isinstance(outcome, str))
         names = [*operations, "what is left", "all descriptors are closed"]
         different = next(
             ((operation, *found) for operation, *found in zip(names, first, second)
