@@ -4,6 +4,7 @@ import copy
 import fcntl
 import os
 import pickle
+import socket as stdlib_socket
 import sys
 
 import pytest
@@ -39,6 +40,16 @@ def test_from_one_timeout_to_another_the_file_stays_as_it_is(pair):
     a.settimeout(2)
     assert not fcntl.fcntl(a, fcntl.F_GETFL) & os.O_NONBLOCK
     assert a.gettimeout() == 2
+
+
+@requires_facility("dontwait")
+def test_with_a_timeout_what_the_kernel_says_at_once_is_not_waited_for(socket, listener):
+    with stdlib_socket.socket(fileno=os.dup(listener.fileno())) as plain:
+        plain.settimeout(0.001)
+        with pytest.raises(TimeoutError):
+            plain.send(b"x")
+    with pytest.raises(BrokenPipeError):
+        listener.send(b"x")
 
 
 def test_large_options(socket, pair):

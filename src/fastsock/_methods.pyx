@@ -26,7 +26,7 @@ import socket as stdlib_socket
 from fastsock cimport _connection, _message, _options, _sendfile, _transfer
 cimport fastsock._libc as libc
 from fastsock._address cimport is_ours
-from fastsock._arguments cimport as_int, as_size, as_unsigned
+from fastsock._arguments cimport as_int, as_size
 from fastsock._buffers cimport borrow_readable, borrow_writable, is_plain
 from fastsock._enums cimport family_member, type_member
 from fastsock._errors cimport raise_errno
@@ -154,15 +154,11 @@ cdef class SocketMethods:
         setsockopt(level, option, None, optlen: int)
         """
         cdef SocketHead *head = head_of(self)
-        cdef Py_ssize_t count = len(arguments)
-        if head.family != AF_VSOCK and count == 3:
+        if head.family != AF_VSOCK and len(arguments) == 3:
             level, option, value = arguments
             _options.set_option(head, as_int(level), as_int(option), value)
-        elif head.family != AF_VSOCK and count == 4 and arguments[2] is None:
-            level, option, _, size = arguments
-            _options.set_option_null(head, as_int(level), as_int(option), as_unsigned(size))
-        else:
-            base.setsockopt(self, *arguments)  # or it says what is wrong with them
+        else:  # NULL with a length, as AF_ALG's keys have it, or it says what is wrong
+            base.setsockopt(self, *arguments)
 
     # -- naming and connecting ---------------------------------------------
 
@@ -459,7 +455,10 @@ cdef class SocketMethods:
             return 0
         if head.timeout_ns == 0:
             raise ValueError("non-blocking sockets are not supported")
-        transfer.offset = offset
+        if head.fd < 0:
+            # The stdlib's selector says so; OSError would have send() try.
+            raise ValueError(f"Invalid file descriptor: {head.fd}")
+        transfer.offset = as_size(offset)  # Cython's own conversion takes a float
         transfer.count = size if count is None else count
         transfer.is_bounded = count is not None
         transfer.sent = 0

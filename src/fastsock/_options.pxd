@@ -4,4 +4,3 @@ from fastsock._object cimport SocketHead
 
 cdef object get_option(SocketHead *sock, int level, int name, int size)
 cdef int set_option(SocketHead *sock, int level, int name, object value) except -1
-cdef int set_option_null(SocketHead *sock, int level, int name, unsigned int size) except -1

@@ -97,10 +97,3 @@ cdef void note(int fd, int level, int name) noexcept:
         state_of(fd).flags |= FASTSOCK_FD_HAS_ULP
     elif level == IPPROTO_UDP and name == FASTSOCK_UDP_GRO:
         state_of(fd).flags |= FASTSOCK_FD_HAS_GRO
-
-
-cdef int set_option_null(SocketHead *sock, int level, int name, unsigned int size) except -1:
-    """Set the option to NULL with a length (AF_ALG keys have this form)."""
-    if setsockopt(sock.fd, level, name, NULL, size) < 0:
-        raise_errno(libc.errno)
-    return 0

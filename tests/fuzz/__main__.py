@@ -1,0 +1,30 @@
+"""python -m tests.fuzz [--operations N] [--seed SEED]: exit status 1 if the two differ.
+
+Prints the seed, how many operations of each kind were run on each implementation, and the
+smallest sequence that differs, as tests/test_found_by_fuzzing.py takes it.
+"""
+
+import argparse
+import secrets
+import sys
+
+from tests.fuzz import search
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--operations", type=int, default=200_000)
+    parser.add_argument("--seed", help="any text; a random one if not given")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else secrets.token_hex(4)
+    print(f"seed {seed}", flush=True)
+    result = search.search(options.operations, seed)
+    for name, count in sorted(result.counts.items()):
+        print(f"{count:9,} {name}")
+    print(result)
+    return result.found is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
