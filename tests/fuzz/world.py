@@ -36,7 +36,7 @@ SMALL_BUFFER = 4608  # the least that Linux gives
 
 
 class TooMuch(Exception):
-    """More than can be sent without waiting."""
+    """What this world does not do, since time would decide what comes of it."""
 
 
 def has_ipv6():
@@ -193,6 +193,12 @@ class World:
                     isinstance(flags, int) and flags & values.HOLDING_FLAGS):
                 raise TooMuch
         return values.buffer(kind, size)
+
+    def refuse_tcp(self, sock):
+        """To bind(2) a port that was used: whether it is free depends on connections of
+        earlier worlds that the kernel remembers for a minute (TIME_WAIT)."""
+        if sock.family in INET and sock.type == stdlib.SOCK_STREAM:
+            raise TooMuch
 
     def path(self, number):
         return f"{self.folder}/{number}"
