@@ -126,6 +126,9 @@ class World:
         if waits and not (is_patient and self.may_wait(sock, waits)) and (
                 self.would_wait(sock, waits)):
             return "would wait"
+        if self.shares_files and sock.fileno() >= 0 and sock.gettimeout() == 0:
+            # O_NONBLOCK that was cleared through a dup: on the page "Differences".
+            os.set_blocking(sock.fileno(), False)
         try:
             outcome = self.plain(function(self, sock, *arguments))
         except TooMuch:
