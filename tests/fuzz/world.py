@@ -126,7 +126,7 @@ class World:
         if waits and not (is_patient and self.may_wait(sock, waits)) and (
                 self.would_wait(sock, waits)):
             return "would wait"
-        if self.shares_files and sock.fileno() >= 0 and sock.gettimeout() == 0:
+        if self.shares_files and sock.fileno() >= 0 and sock.gettimeout() is not None:
             # O_NONBLOCK that was cleared through a dup: on the page "Differences".
             os.set_blocking(sock.fileno(), False)
         try:
