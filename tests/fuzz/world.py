@@ -123,7 +123,7 @@ class World:
             sock = self.sockets_of_files[-1] if self.files else self.places[0]
         if sock is None:
             return "empty"
-        if waits and not (is_patient and self.may_wait(sock, waits)) and (
+        if waits and not (is_patient and self.may_wait(sock, waits, operation)) and (
                 self.would_wait(sock, waits)):
             return "would wait"
         if self.shares_files and sock.fileno() >= 0 and sock.gettimeout() is not None:
@@ -145,12 +145,15 @@ class World:
         poll.register(fd, events)
         return not poll.poll(0)
 
-    def may_wait(self, sock, events):
+    def may_wait(self, sock, events, operation):
         # With a timeout the stdlib asks poll(2) first, which may have a call wait that the
         # kernel would take at once, or refuse: on the page "Differences". Such are every send into a buffer
-        # that has little room, and all calls on a listener but accept().
+        # that has little room, all calls on a listener but accept(), and receives with
+        # flags that make no sense there or with more buffers than IOV_MAX.
         if not sock.gettimeout() or sock.fileno() < 0:
             return True
+        if "msg" in operation[0] or (operation[0].startswith("recv") and operation[-1] != 0):
+            return False
         return events != WRITES and not sock.getsockopt(
             stdlib.SOL_SOCKET, stdlib.SO_ACCEPTCONN)
 
