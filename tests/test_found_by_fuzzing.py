@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import requires_facility
 from tests.fuzz import world
 
 FOUND = {
@@ -33,3 +34,38 @@ def test_found(name):
         # And none of them is left out: that would make them the same, too.
         done = world.record("fastsock", scenario, setting, operations, folders["fastsock"])
     assert not any(isinstance(outcome, str) for outcome in done)
+
+
+@requires_facility("dontwait")
+def test_a_low_water_mark_lets_no_call_without_a_timeout_wait(python):
+    # For good, and for all sockets of the process: so it is one of its own that sets it.
+    python(code="""if True:
+        import fcntl, os, signal, fastsock as socket
+        signal.alarm(20)
+        a, b = socket.socketpair()
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 2)
+        b.settimeout(0)
+        fcntl.fcntl(b, fcntl.F_SETFL, fcntl.fcntl(b, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+        try:
+            b.recv(1)
+        except BlockingIOError:
+            pass
+        else:
+            raise AssertionError("something came")
+        a.close(), b.close()
+    """)
+
+
+@requires_facility("dontwait")
+def test_a_low_water_mark_of_1_changes_nothing(python):
+    python(code="""if True:
+        import fastsock as socket
+        a, b = socket.socketpair()
+        b.settimeout(5)
+        b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        before = socket.stats()["polls_saved"]
+        a.send(b"x")
+        assert b.recv(1) == b"x"
+        assert socket.stats()["polls_saved"] == before + 1, socket.stats()
+        a.close(), b.close()
+    """)

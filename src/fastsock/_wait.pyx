@@ -138,7 +138,8 @@ cdef Py_ssize_t call(SocketHead *sock, const Operation *operation, void *argumen
     cdef Py_ssize_t result
     cdef int error = 0
     FASTSOCK_COUNT(counters.calls, 1)
-    if lowat_in_use and operation.direction == RECEIVE:
+    # Without waiting, MSG_DONTWAIT takes what is there whatever the low-water mark is.
+    if lowat_in_use and operation.direction == RECEIVE and budget.timeout_ns != 0:
         traits &= ~MAY_TRY_FIRST
     if not traits & MAY_TRY_FIRST or (reluctance[0] >= 2 and budget.timeout_ns != 0):
         return wait_and_call(sock, fd, state, operation, arguments, traits, budget)

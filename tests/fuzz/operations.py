@@ -137,6 +137,8 @@ def recv_fds(world, sock, size, count):
 
 @operation(v.ADDRESSES, weight=4)
 def bind(world, sock, address):
+    if address[0] == "name of":
+        world.refuse_tcp(sock)
     return sock.bind(world.address(address))
 
 

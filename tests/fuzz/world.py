@@ -36,7 +36,7 @@ SMALL_BUFFER = 4608  # the least that Linux gives
 
 
 class TooMuch(Exception):
-    """More than can be sent without waiting."""
+    """What this world does not do, since time would decide what comes of it."""
 
 
 def has_ipv6():
@@ -123,9 +123,12 @@ class World:
             sock = self.sockets_of_files[-1] if self.files else self.places[0]
         if sock is None:
             return "empty"
-        if waits and not (is_patient and self.may_wait(sock, waits)) and (
+        if waits and not (is_patient and self.may_wait(sock, waits, operation)) and (
                 self.would_wait(sock, waits)):
             return "would wait"
+        if self.shares_files and sock.fileno() >= 0 and sock.gettimeout() is not None:
+            # O_NONBLOCK that was cleared through a dup: on the page "Differences".
+            os.set_blocking(sock.fileno(), False)
         try:
             outcome = self.plain(function(self, sock, *arguments))
         except TooMuch:
@@ -142,12 +145,15 @@ class World:
         poll.register(fd, events)
         return not poll.poll(0)
 
-    def may_wait(self, sock, events):
+    def may_wait(self, sock, events, operation):
         # With a timeout the stdlib asks poll(2) first, which may have a call wait that the
         # kernel would take at once, or refuse: on the page "Differences". Such are every send into a buffer
-        # that has little room, and all calls on a listener but accept().
+        # that has little room, all calls on a listener but accept(), and receives with
+        # flags that make no sense there or with more buffers than IOV_MAX.
         if not sock.gettimeout() or sock.fileno() < 0:
             return True
+        if "msg" in operation[0] or (operation[0].startswith("recv") and operation[-1] != 0):
+            return False
         return events != WRITES and not sock.getsockopt(
             stdlib.SOL_SOCKET, stdlib.SO_ACCEPTCONN)
 
@@ -193,6 +199,12 @@ class World:
                     isinstance(flags, int) and flags & values.HOLDING_FLAGS):
                 raise TooMuch
         return values.buffer(kind, size)
+
+    def refuse_tcp(self, sock):
+        """To bind(2) a port that was used: whether it is free depends on connections of
+        earlier worlds that the kernel remembers for a minute (TIME_WAIT)."""
+        if sock.family in INET and sock.type == stdlib.SOCK_STREAM:
+            raise TooMuch
 
     def path(self, number):
         return f"{self.folder}/{number}"
