@@ -45,6 +45,8 @@ def all_scenarios():
 
 def run_all(injector, options):
     from tests.faults._run import Run, Usage, examine, once
+    from tests.faults._servers import SCENARIOS
+    of_servers = list(SCENARIOS.values())
     usage = Usage(injector)
     logging.getLogger("fastsock.server").addHandler(logging.NullHandler())
     totals = collections.Counter()
@@ -64,7 +66,7 @@ def run_all(injector, options):
         if options.memory:
             seen = {"malloc": asked}
         counts = collections.Counter()
-        for fault in faults_of(seen, options.most):
+        for fault in faults_of(seen, options.most, scenario in of_servers):
             if options.verbose:
                 print(name, fault, flush=True)
             result = examine(scenario, injector, fault, usage)

@@ -1,0 +1,37 @@
+"""Injected faults: tests.faults as a whole, a few calls of each kind in each scenario."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults import _injector
+from tests.serving import environment
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+pytestmark = pytest.mark.skipif(_injector.why_not() is not None, reason=str(_injector.why_not()))
+
+
+def run(*arguments):
+    """(the table's last row, all that was said): of a process of its own."""
+    result = subprocess.run([sys.executable, "-m", "tests.faults", *arguments], cwd=ROOT,
+                            env=environment(), text=True, capture_output=True, timeout=300)
+    rows = [line.split() for line in result.stdout.splitlines() if line.startswith("all ")]
+    assert result.returncode == 0 and rows, result.stdout + result.stderr
+    return [int(number) for number in rows[0][1:]], result.stdout
+
+
+@pytest.mark.parametrize("words", [
+    ["exchange", "gather", "descriptors", "makefile", "stream", "messages", "datagrams"],
+    ["accept", "sockets", "default timeout", "create connection", "waiting", "sendfile",
+     "relay: "],
+    ["making", "erve: lines", "Relay: a little"],
+], ids=["transfers", "connections", "servers"])
+def test_each_call_may_fail(words):
+    (calls, faults, unharmed, raised, wrong), said = run("--most", "3", *words)
+    assert wrong == 0, said
+    assert calls > 50 and faults > 100
+    # Were nothing injected, nothing would be raised.
+    assert raised > 10 and unharmed > 10
