@@ -17,7 +17,7 @@ import fastsock
 from fastsock import select, selectors
 from fastsock.framing import Lines
 
-from tests.faults._run import TIMEOUT_S, Flow
+from tests.faults._run import TIMEOUT_S, Flow, counted
 
 SCENARIOS = {}
 
@@ -286,7 +286,7 @@ def datagrams(family, *, run):
             try:
                 sent.extend(payloads[:send()])
             except BaseException as error:
-                sent.extend(payloads[:error.messages_sent])
+                sent.extend(payloads[:counted(error, "messages_sent")])
                 raise
 
         with run:
@@ -307,7 +307,7 @@ def datagrams(family, *, run):
             try:
                 returned += answers[:b.sendmmsg_from(batch)]
             except BaseException as error:
-                returned += answers[:error.messages_sent]
+                returned += answers[:counted(error, "messages_sent")]
                 raise
         b.settimeout(0)
         with contextlib.suppress(BlockingIOError):
@@ -349,7 +349,9 @@ def accept(family, timeout, *, run):
             while True:
                 accepted.append(stack.enter_context(listener.accept()[0]))
         # A call that failed before it was made has taken nobody.
-        assert len(accepted) == len(clients)
+        assert len(accepted) == len(clients) or run.lacked_memory
+        if run.lacked_memory:
+            return  # who belongs to whom is not known
         for number, (sock, client) in enumerate(zip(accepted, clients)):
             sock.settimeout(TIMEOUT_S)
             client.sendall(b"%d" % number)
