@@ -71,6 +71,8 @@ def places(count, most):
     """Which of so many calls are to fail: all, or the first, the last and some between."""
     if count <= most:
         return list(range(1, count + 1))
+    if most == 1:
+        return [1]
     step = (count - 1) / (most - 1)
     return sorted({1 + round(step * index) for index in range(most)})
 
