@@ -3,6 +3,7 @@
 Environment:
   FASTSOCK_PORTABLE=1   build as on a POSIX system without Linux's additions
   FASTSOCK_DEBUG=1      -O0 -g, with C assertions
+  FASTSOCK_SANITIZE=X   -O1 -g -fsanitize=X; see tools/sanitize
   SOURCE_DATE_EPOCH     the time that goes into the archives, for builds of the same bytes
 """
 
@@ -27,6 +28,7 @@ from setuptools.command.sdist import sdist  # noqa: E402
 
 SOURCE = pathlib.Path("src/fastsock")
 DEBUG = os.environ.get("FASTSOCK_DEBUG") == "1"
+SANITIZE = os.environ.get("FASTSOCK_SANITIZE")
 PORTABLE = os.environ.get("FASTSOCK_PORTABLE") == "1"
 # Each kind of build in a folder of its own: what one has made must not be taken for another's.
 BUILD = "/".join(["build", *["portable"] * PORTABLE, *["debug"] * DEBUG])
@@ -43,6 +45,15 @@ HARDENED = ["-fstack-protector-strong",
 # "now": with "relro" alone the table of functions stays writable. Mach-O knows neither.
 LINKED = ["-Wl,-s", "-Wl,-z,relro", "-Wl,-z,now"] if LINUX else []
 
+# Not fortified: the sanitizers don't know the functions that take the places of the plain ones.
+SANITIZED = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-O1", "-g",
+             "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
+COMPILED = SANITIZED if SANITIZE else ["-O0", "-g"] if DEBUG else OPTIMISED + HARDENED
+if SANITIZE:
+    LINKED = [f"-fsanitize={SANITIZE}"]
+elif DEBUG:
+    LINKED = []
+
 macros = [("_GNU_SOURCE", "1")]
 if PORTABLE:
     macros.append(("FASTSOCK_PORTABLE", "1"))
@@ -54,8 +65,8 @@ extensions = [
         include_dirs=[str(SOURCE)],
         depends=[str(header) for header in sorted(SOURCE.glob("*.h"))],
         define_macros=macros,
-        extra_compile_args=["-O0", "-g"] if DEBUG else OPTIMISED + HARDENED,
-        extra_link_args=[] if DEBUG else LINKED,
+        extra_compile_args=COMPILED,
+        extra_link_args=LINKED,
     )
     for path in sorted(SOURCE.glob("*.pyx"))
 ]

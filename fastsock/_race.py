@@ -68,7 +68,11 @@ class Race:
         try:
             sock = self.first_of(in_turn(self.look_up(resolve)))
             if sock is not None:
-                sock.settimeout(self.timeout_s)
+                try:
+                    sock.settimeout(self.timeout_s)
+                except BaseException:
+                    sock.close()
+                    raise
             return sock
         finally:
             for loser, _ in self.running.values():
@@ -155,7 +159,10 @@ class Race:
             wait_ms = max(0, int((min(moments) - time.monotonic()) * 1000) + 1)
         for fd, _ in poll.poll(wait_ms):
             sock, _ = self.running.pop(fd)
-            outcome = sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR)
+            try:
+                outcome = sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR)
+            except OSError as error:  # ENOBUFS: no reason to give the others up
+                outcome = error.errno or errno.EIO
             if not outcome:
                 return sock
             self.errors.append(OSError(outcome, os.strerror(outcome)))

@@ -69,18 +69,23 @@ class BaseServer:
         self._is_closed = True
         self.sockets = listening_sockets(
             address, sock=sock, backlog=backlog, reuse_port=reuse_port, mode=mode)
-        self._paths = paths_of(self.sockets) if sock is None else []
+        self._paths: list[tuple[str, tuple[int, int] | None]] = []
         self._listeners: list[Listener] = []
+        loop: Loop | None = None
         try:
-            self._loop = Loop(use_poll=use_poll)
+            self._paths = paths_of(self.sockets) if sock is None else []
+            self._loop = loop = Loop(use_poll=use_poll)
             self._loop.set_idle_timeout(idle_timeout)
             self._loop.readiness.set_spin(spin_us)
             self._hub = Hub(self._loop, make_connection, max_connections=max_connections,
                             high_water=write_high_water, make_protocol=make_protocol,
                             ssl_context=ssl_context, handshake_timeout_s=ssl_handshake_timeout)
-            self._listeners = [Listener(one, self._hub) for one in self.sockets]
+            for one in self.sockets:
+                self._listeners.append(Listener(one, self._hub))
         except BaseException:  # a number that does not fit, no fd left
             self._stop_listening()
+            if loop is not None:  # it is part of a circle, which would keep its fds for long
+                loop.close()
             raise
         self._is_closed = False
         self._hub.call_when_room(self._connection_ended)

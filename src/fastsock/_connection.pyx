@@ -15,7 +15,7 @@ from fastsock._deadline cimport NO_DEADLINE, deadline_after
 from fastsock._errors cimport raise_errno, raise_timeout
 from fastsock._libc cimport (
     EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EISCONN, EWOULDBLOCK, POLLERR, POLLIN, POLLOUT, SO_ERROR,
-    SOL_SOCKET, sockaddr, socklen_t,
+    SOL_SOCKET, poll, pollfd, sockaddr, socklen_t,
 )
 from fastsock._lifecycle cimport adopt_fd
 from fastsock._operation cimport RECEIVE, Operation
@@ -24,7 +24,7 @@ from fastsock._platform cimport (
     fastsock_set_nonblocking,
 )
 from fastsock._python cimport PyErr_CheckSignals, PySys_Audit
-from fastsock._stats cimport FASTSOCK_COUNT, counters
+from fastsock._stats cimport FASTSOCK_COUNT, POLL, counters
 from fastsock._stats cimport ACCEPT as NAME_ACCEPT
 from fastsock._traits cimport PLAIN
 from fastsock._wait cimport TIMED_OUT, Budget, budget_of, call, wait
@@ -163,7 +163,7 @@ cdef list accept_many(SocketHead *sock, object cls, Py_ssize_t limit):
     cdef Py_ssize_t accepted
     cdef int error
     while len(connections) < limit and sock.fd == fd:
-        if not is_nonblocking and wait(sock, fd, POLLIN, 0) == TIMED_OUT:
+        if not is_nonblocking and not has_waiting(fd):
             break
         with nogil:
             accepted = call_accept(fd, &peer, 0)
@@ -176,6 +176,23 @@ cdef list accept_many(SocketHead *sock, object cls, Py_ssize_t limit):
             break  # EAGAIN: none is left; anything else the next call will meet
         connections.append(connection_of(sock, cls, <int>accepted, &peer))
     return connections
+
+
+cdef bint has_waiting(int fd) except -1:
+    """Does one wait to be accepted? False also where poll(2) fails (ENOMEM), which the next
+    call will meet: raising would lose those who were accepted before."""
+    cdef pollfd watched
+    cdef int found, error
+    watched.fd = fd
+    watched.events = POLLIN
+    while True:
+        with nogil:
+            found = poll(&watched, 1, 0)
+            error = libc.errno
+        FASTSOCK_COUNT(counters.system_calls[<int>POLL], 1)
+        if found >= 0 or error != EINTR:
+            return found > 0
+        PyErr_CheckSignals()
 
 
 cdef int shutdown(SocketHead *sock, int how) except -1:

@@ -55,7 +55,11 @@ cdef int take_fd(SocketHead *sock, int fd, int family, int type, int proto) exce
     if type & FASTSOCK_TYPE_NONBLOCK:
         timeout_ns = 0
     else:
-        default = get_default_timeout()
+        try:
+            default = get_default_timeout()
+        except:  # no memory for a float
+            libc.close(fd)
+            raise
         if default is not None:
             timeout_ns = nanoseconds(default)
             if fastsock_set_nonblocking(fd, True) < 0:

@@ -55,8 +55,12 @@ cdef class Listener(Watched):
             if self.retry is not None:
                 self.retry.cancel()
                 self.retry = None
-            self.watch(READABLE)
-            self.is_paused = False
+            try:
+                self.watch(READABLE)
+            except OSError as error:  # ENOSPC, ENOMEM of epoll_ctl(2)
+                self.short_of(error.errno or ENOMEM)
+            else:
+                self.is_paused = False
 
     cdef int ready(self, int events) except -1:
         self.accept_waiting()

@@ -129,10 +129,12 @@ cdef class Loop:
         self.soon = collections.deque()
         self.timers = []
         self.at_wake_up = []
+        wake_up = WakeUp.__new__(WakeUp)  # first: it closes the reading end, whatever fails
         self.wake_reader, self.wake_writer = os.pipe()
+        (<WakeUp>wake_up).fd = self.wake_reader
         os.set_blocking(self.wake_reader, False)
         os.set_blocking(self.wake_writer, False)
-        self.adopt(make_wake_up(self.wake_reader), READABLE)
+        self.adopt(<WakeUp>wake_up, READABLE)
 
     def __dealloc__(self):
         # Without __cinit__, whose arguments may be refused, it is 0 and no fd.
@@ -371,12 +373,6 @@ cdef class Loop:
             except Exception:
                 (<Watched>watched).ready_raised()
         return 0
-
-
-cdef Watched make_wake_up(int fd):
-    cdef WakeUp made = WakeUp.__new__(WakeUp)
-    made.fd = fd
-    return made
 
 
 cdef object take_wake_up_fd(int fd):

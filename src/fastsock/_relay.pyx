@@ -79,6 +79,7 @@ def relay(a, b, /, *, idle_timeout=None):
     """
     cdef Relay state
     cdef Turn turn
+    cdef bint is_restored = False
     cdef double seconds = 0
     state.a = checked(a)
     state.b = checked(b)
@@ -112,6 +113,9 @@ def relay(a, b, /, *, idle_timeout=None):
             if turn == FAILED:
                 raise_errno(state.forth.error or state.back.error or EBADF)
             PyErr_CheckSignals()
+        is_restored = True
+        if restore(state.a, state.fd_a) + restore(state.b, state.fd_b) < 0:  # both are tried
+            raise_errno(libc.errno)
         return state.forth.moved, state.back.moved
     except BaseException as error:
         attach(error, "bytes_relayed", (state.forth.moved, state.back.moved))
@@ -120,8 +124,9 @@ def relay(a, b, /, *, idle_timeout=None):
         end_pump(&state.forth)
         end_pump(&state.back)
         free(state.room)
-        restore(state.a, state.fd_a)
-        restore(state.b, state.fd_b)
+        if not is_restored:  # the exception that is on its way says more than a failure here
+            restore(state.a, state.fd_a)
+            restore(state.b, state.fd_b)
 
 
 cdef SocketHead *checked(object sock) except NULL:
@@ -137,10 +142,10 @@ cdef SocketHead *checked(object sock) except NULL:
     return head_of(sock)
 
 
-cdef int restore(SocketHead *head, int fd) except -1:
-    """Blocking again, if it has no timeout."""
+cdef int restore(SocketHead *head, int fd) noexcept:
+    """Blocking again, if it has no timeout: 0, or -1 and errno."""
     if head.fd == fd and head.timeout_ns < 0:
-        fastsock_set_nonblocking(fd, False)
+        return fastsock_set_nonblocking(fd, False)
     return 0
 
 

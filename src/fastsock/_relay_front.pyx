@@ -8,6 +8,7 @@ other one (the rear) is watched beside it. Either failing ends both.
 
 import logging
 import os
+import sys
 from socket import IPPROTO_TCP, TCP_NODELAY
 
 from libc.stdint cimport int64_t
@@ -39,6 +40,9 @@ cdef class Rear(Watched):
         if self.front.is_connecting:
             return self.front.connected()
         return self.front.work(events & ~READABLE, events & ~WRITABLE)
+
+    cdef int ready_raised(self) except -1:
+        return self.front.ready_raised()
 
 
 cdef class Front(Connection):
@@ -73,7 +77,10 @@ cdef class Front(Connection):
         self.rear.fd = -1
         self.rear.front = self
         self.connect_timer = hub.loop.call_later(self.connect_timeout_s, self.give_up)
-        return self.connect_next("no address")
+        try:
+            return self.connect_next("no address")
+        except Exception:  # the listener would take it for its own
+            return self.ready_raised()
 
     cdef int connect_next(self, str why) except -1:
         """Try the next address; without one, end."""
@@ -124,6 +131,11 @@ cdef class Front(Connection):
 
     cdef int ready(self, int events) except -1:
         return self.work(events & ~WRITABLE, events & ~READABLE)
+
+    cdef int ready_raised(self) except -1:
+        # No memory, here or in the kernel: this connection's end, and not the relay's.
+        logger.warning("a relayed connection is ended: %s", sys.exc_info()[1])
+        return self.end()
 
     cdef int work(self, bint forth, bint back) except -1:
         """Move what can be moved in these directions, and watch for what is waited for."""
