@@ -10,17 +10,9 @@ import sys
 import pytest
 
 from tests.conftest import TIMEOUT_S
+from tests.network import has_ipv6
 
 LOOPBACK = "127.0.0.1"
-
-
-def has_ipv6():
-    try:
-        with stdlib_socket.socket(stdlib_socket.AF_INET6, stdlib_socket.SOCK_DGRAM) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="::1 can't be bound: no IPv6")

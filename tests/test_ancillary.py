@@ -12,18 +12,10 @@ import warnings
 import pytest
 
 from tests.conftest import TIMEOUT_S, open_fds
+from tests.network import has_ipv6
 
 LINUX = sys.platform == "linux"
 INT_SIZE = array.array("i").itemsize
-
-
-def has_ipv6():
-    try:
-        with stdlib_socket.socket(stdlib_socket.AF_INET6, stdlib_socket.SOCK_DGRAM) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 import fastsock
 from tests.conftest import IMPLEMENTATIONS, requires_facility
+from tests.network import has_ipv6
 from tests.protocol_servers import Recording, read_exactly
 
 LOCAL = ("127.0.0.1", 0)
@@ -22,14 +23,6 @@ class Echo(Recording):
     def data_received(self, data):
         super().data_received(data)
         self.transport.write(data)
-
-
-def has_ipv6():
-    try:
-        with stdlib_socket.create_server(("::1", 0), family=stdlib_socket.AF_INET6):
-            return True
-    except OSError:
-        return False
 
 
 requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")

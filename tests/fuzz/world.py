@@ -25,6 +25,7 @@ import zlib
 import fastsock
 from tests.fuzz import values
 from tests.fuzz.operations import OPERATIONS, WRITES
+from tests.network import has_ipv6
 
 MODULES = {"stdlib": stdlib, "fastsock": fastsock}
 
@@ -37,15 +38,6 @@ SMALL_BUFFER = 4608  # the least that Linux gives
 
 class TooMuch(Exception):
     """What this world does not do, since time would decide what comes of it."""
-
-
-def has_ipv6():
-    try:
-        with stdlib.socket(stdlib.AF_INET6, stdlib.SOCK_DGRAM) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 SCENARIOS = ["unix stream", "unix dgram", "unix seqpacket", "tcp", "udp", "tcp listening",
