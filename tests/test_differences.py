@@ -52,6 +52,44 @@ def test_with_a_timeout_what_the_kernel_says_at_once_is_not_waited_for(socket, l
         listener.send(b"x")
 
 
+@pytest.mark.parametrize("call", [
+    lambda sock, size, flags: sock.recv(size, flags),
+    lambda sock, size, flags: sock.recvfrom(size, flags)[0],
+    lambda sock, size, flags: sock.recvmsg(size, 0, flags)[0],
+], ids=["recv", "recvfrom", "recvmsg"])
+def test_what_the_kernel_did_not_write_is_zero(call, python, tcp_pair):
+    flag = fastsock.MSG_TRUNC
+    waste = [bytes([255]) * size for size in (5000, 60, 500) for _ in range(200)]
+    del waste  # memory that new bytes get
+    client, server = (fastsock.adopt(sock) for sock in tcp_pair)
+    with client, server:
+        client.sendall(b"x" * 5000)
+        taken = 0
+        while taken < 5000:
+            data = call(server, 2500, flag)
+            assert data == bytes(len(data)) and data
+            taken += len(data)
+    a, b = fastsock.socketpair(fastsock.AF_UNIX, fastsock.SOCK_DGRAM)
+    with a, b:
+        a.send(b"y" * 500)
+        data = call(b, 60, flag)
+        assert data[:60] == b"y" * 60
+        assert data[60:] == bytes(len(data) - 60)
+
+
+def test_a_file_reads_64_kib_of_a_stream_at_once_until_it_is_seen_to_flow():
+    a, b = fastsock.socketpair()
+    with a, b, b.makefile("rb", buffering=131072) as file:
+        a.settimeout(5)
+        sizes = []
+        for _ in range(3):
+            a.sendall(bytes(131072))
+            file.read(1)
+            sizes.append(len(file.peek()) + 1)
+            file.read(131071)
+        assert sizes[0] == 65536 and sizes[-1] > 65536
+
+
 def test_large_options(socket, pair):
     a, _ = pair
     assert a.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 5000)[:4] == a.getsockopt(

@@ -1,9 +1,11 @@
 """What `python -m tests.fuzz` found, as it printed it: once a difference, now none."""
 
+import sys
+
 import pytest
 
 from tests.conftest import requires_facility
-from tests.fuzz import world
+from tests.fuzz import comparing
 
 FOUND = {
     "a level that overflows, beside a length": ("unix stream", (0, False), [
@@ -29,10 +31,10 @@ FOUND = {
 @pytest.mark.parametrize("name", FOUND)
 def test_found(name):
     scenario, setting, operations = FOUND[name]
-    with world.Folders() as folders:
-        assert world.difference(scenario, setting, operations, folders) is None
+    with comparing.Folders() as folders:
+        assert comparing.difference(scenario, setting, operations, folders) is None
         # And none of them is left out: that would make them the same, too.
-        done = world.record("fastsock", scenario, setting, operations, folders["fastsock"])
+        done = comparing.record("fastsock", scenario, setting, operations, folders["fastsock"])
     assert not any(isinstance(outcome, str) for outcome in done)
 
 
@@ -69,3 +71,23 @@ def test_a_low_water_mark_of_1_changes_nothing(python):
         assert socket.stats()["polls_saved"] == before + 1, socket.stats()
         a.close(), b.close()
     """)
+
+
+@pytest.mark.parametrize("kind", ["SOCK_DGRAM", "SOCK_SEQPACKET"])
+def test_a_file_over_datagrams_cuts_none(socket, kind):
+    a, b = socket.socketpair(socket.AF_UNIX, getattr(socket, kind))
+    with a, b, b.makefile("rb", buffering=131072) as file:
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 262144)
+        a.send(b"x" * 100_000)
+        assert len(file.peek()) == 100_000
+
+
+@pytest.mark.parametrize("size", [8, 300, 3000])
+def test_recvmsg_told_of_more_than_there_was_room_for(socket, size):
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with a, b:
+        a.send(b"x" * size)
+        data, _, flags, _ = b.recvmsg(1, 0, socket.MSG_TRUNC)
+        # As recv() does, since 3.15.
+        assert len(data) == (size if sys.version_info >= (3, 15) else 1)
+        assert data[:1] == b"x" and flags & socket.MSG_TRUNC

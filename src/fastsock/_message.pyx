@@ -9,13 +9,14 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
+from cpython.version cimport PY_VERSION_HEX
 from libc.limits cimport INT_MAX
 from libc.string cimport memset
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
 from fastsock._ancillary cimport close_received_fds, pack, unpack
-from fastsock._libc cimport POLLIN, POLLOUT, SOCK_STREAM, iovec, msghdr
+from fastsock._libc cimport MSG_TRUNC, POLLIN, POLLOUT, SOCK_DGRAM, SOCK_STREAM, iovec, msghdr
 from fastsock._operation cimport RECEIVE, SEND, Operation
 from fastsock._python cimport (
     NewBytes, PyBytes_AS_STRING, PySys_Audit, _PyBytes_Resize,
@@ -85,9 +86,7 @@ cdef tuple receive(SocketHead *sock, iovec *parts, size_t count, Py_ssize_t cont
         try:
             ancillary = unpack(&message.header)
             if data != NULL:
-                # With MSG_TRUNC `received` may be above the room: that is all there is.
-                if received < PyBytes_GET_SIZE(<object>data[0]):
-                    _PyBytes_Resize(data, received)
+                fit(data, received)
                 first = <object>data[0]
             else:
                 first = received
@@ -101,6 +100,20 @@ cdef tuple receive(SocketHead *sock, iovec *parts, size_t count, Py_ssize_t cont
         PyMem_Free(message.header.msg_control)
 
 
+cdef int fit(PyObject **data, Py_ssize_t received) except -1:
+    """Make new bytes as long as the stdlib would, when the kernel says `received`.
+
+    With MSG_TRUNC that may be above their room: as long as the datagram was they are since
+    3.15, as those of recv() always were. What was not written is zero.
+    """
+    cdef Py_ssize_t room = PyBytes_GET_SIZE(<object>data[0])
+    if received < room or (received > room and PY_VERSION_HEX >= 0x030F0000):
+        _PyBytes_Resize(data, received)
+        if received > room:
+            memset(PyBytes_AS_STRING(data[0]) + room, 0, received - room)
+    return 0
+
+
 cdef object recvmsg(SocketHead *sock, Py_ssize_t size, Py_ssize_t control_size, int flags):
     """recvmsg(2) into new bytes: (data, ancdata, flags, address)."""
     cdef PyObject *data
@@ -108,6 +121,8 @@ cdef object recvmsg(SocketHead *sock, Py_ssize_t size, Py_ssize_t control_size, 
     if size < 0:
         raise ValueError("negative buffer size in recvmsg()")
     data = NewBytes(NULL, size)
+    if flags & MSG_TRUNC and sock.type != SOCK_DGRAM:
+        memset(PyBytes_AS_STRING(data), 0, size)  # TCP then writes nothing into it
     part.iov_base = PyBytes_AS_STRING(data)
     part.iov_len = size
     try:

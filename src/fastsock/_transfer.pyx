@@ -10,6 +10,7 @@ where the stdlib makes none (recv, recv_into), and makes one where it does
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
+from libc.string cimport memset
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
@@ -116,9 +117,10 @@ cdef Py_ssize_t recv_into(SocketHead *sock, void *memory, Py_ssize_t size, int f
 cdef Py_ssize_t recv_by_scratch(SocketHead *sock, void *memory, Py_ssize_t size) except -1:
     """recv(2) into memory that is not known to be plain, without giving the GIL away
     for a few bytes: a copy costs less. While receives fill their room, as recv_into().
+    Of a stream at most what may be received under the GIL; a datagram is not to be cut.
     """
     cdef FdState *state = state_of(sock.fd)
-    cdef Py_ssize_t room = min(size, MOST_UNDER_GIL)
+    cdef Py_ssize_t room = min(size, MOST_UNDER_GIL) if sock.type == SOCK_STREAM else size
     cdef Py_ssize_t count = 0
     cdef char *scratch = NULL
     if size > 0 and state.fills_room < 2:
@@ -206,10 +208,16 @@ cdef object new_bytes_by_scratch(SocketHead *sock, Py_ssize_t size, int flags,
 
 cdef object new_bytes_directly(SocketHead *sock, Py_ssize_t size, int flags,
                                SocketAddress *address, Budget *budget):
-    """Receive into new bytes of `size`, and cut them to what arrived."""
+    """Receive into new bytes of `size`, and cut them to what arrived.
+
+    With MSG_TRUNC they may have to grow, and TCP writes nothing into them at all: what the
+    kernel left as it was must not show what lay in the memory.
+    """
     cdef PyObject *received = NewBytes(NULL, size)
     cdef FdState *state = state_of(sock.fd)
     cdef object result
+    if flags & MSG_TRUNC and sock.type != SOCK_DGRAM:
+        memset(PyBytes_AS_STRING(received), 0, size)
     try:
         count = receive(sock, PyBytes_AS_STRING(received), size, flags, True, address, budget)
     except:
@@ -218,6 +226,8 @@ cdef object new_bytes_directly(SocketHead *sock, Py_ssize_t size, int flags,
     learn(&state.fills_room, is_large(count, size))
     if count != size:
         _PyBytes_Resize(&received, count)
+        if count > size:
+            memset(PyBytes_AS_STRING(received) + size, 0, count - size)
     result = <object>received
     Py_DECREF(result)
     return result

@@ -2,5 +2,6 @@
 the same. `python -m tests.fuzz` runs many; `tests/test_fuzz.py` runs a few.
 
 values.py: what arguments are drawn from; operations.py: the operations and what each draws;
-world.py: the sockets of one implementation, and what became of them; search.py: hypothesis.
+world.py: the sockets of one implementation, and what became of them; comparing.py: of two
+worlds; search.py: hypothesis.
 """

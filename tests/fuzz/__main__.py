@@ -5,10 +5,11 @@ smallest sequence that differs, as tests/test_found_by_fuzzing.py takes it.
 """
 
 import argparse
+import json
 import secrets
 import sys
 
-from tests.fuzz import search
+from tests.fuzz import comparing, search, world
 
 
 def main():
@@ -16,6 +17,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--operations", type=int, default=200_000)
     parser.add_argument("--seed", help="any text; a random one if not given")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else secrets.token_hex(4)
     print(f"seed {seed}", flush=True)
@@ -23,6 +25,14 @@ def main():
     for name, count in sorted(result.counts.items()):
         print(f"{count:9,} {name}")
     print(result)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"seed": seed, "operations": result.operations,
+                       "kinds_of_operations": len(result.counts),
+                       "kinds_of_sockets": len(world.SCENARIOS),
+                       "differences": int(result.found is not None),
+                       "differences_that_did_not_come_again": len(comparing.unsteady),
+                       "seconds": round(result.seconds)}, file, indent=2)
     return result.found is not None
 
 

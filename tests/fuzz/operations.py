@@ -166,11 +166,12 @@ def accept(world, sock, place):
 @operation(v.TIMEOUTS[:3], weight=4)
 def connect_and_accept(world, sock, timeout):
     """A new client of a socket that perhaps listens, and what that makes of it."""
+    address = world.possible(sock.getsockname())
     client = world.module.socket(sock.family, sock.type)
     made = world.put(2, client)
     client.settimeout(timeout)
     try:
-        client.connect(sock.getsockname())
+        client.connect(address)
     except BlockingIOError as error:  # on its way; the others mean that nobody is there
         made = made, error.errno
     connection, address = sock.accept()
@@ -234,6 +235,8 @@ def getsockopt(world, sock, option, size):
 def setsockopt(world, sock, option, value):
     if option in v.ONLY_ONE:
         value = 1
+    if option in v.AUTOBINDING:
+        world.possible("")  # it gives a sender an abstract address
     return sock.setsockopt(*option, *(value if isinstance(value, tuple) else (value,)))
 
 

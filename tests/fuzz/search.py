@@ -12,7 +12,7 @@ import collections
 import random
 import time
 
-from tests.fuzz import world
+from tests.fuzz import comparing, world
 from tests.fuzz.operations import NAMES, OPERATIONS, PLACES
 
 LONGEST = 80
@@ -47,7 +47,7 @@ class Result:
 
     def __str__(self):
         text = (f"{self.operations:,} operations in {self.seconds:.0f} s, seed {self.seed}; "
-                f"{len(world.unsteady)} differences that did not come again")
+                f"{len(comparing.unsteady)} differences that did not come again")
         if self.found:
             (scenario, setting, operations), (operation, stdlibs, fastsocks) = self.found
             text += (f"\nthey differ in {operation!r}\n  stdlib    {stdlibs!r}\n"
@@ -61,13 +61,13 @@ def search(operations, seed):
     result = Result(seed)
     choose = random.Random(seed).choice
     start = time.monotonic()
-    with world.Folders() as folders:
+    with comparing.Folders() as folders:
         while result.operations < operations:
             drawn = sequence(choose)
-            different = world.difference(*drawn, folders, result.counts)
+            different = comparing.difference(*drawn, folders, result.counts)
             if different:
                 smallest = shrunk(drawn, folders)
-                again = world.difference(*smallest, folders)
+                again = comparing.difference(*smallest, folders)
                 # One that does not always come may have gone while it was made small.
                 result.found = (smallest, again) if again else (drawn, different)
                 break
@@ -105,7 +105,7 @@ def shrunk(drawn, folders):
         @hypothesis.given(strategy(operations))
         def agree(candidate):
             nonlocal found
-            if world.difference(scenario, setting, candidate, folders):
+            if comparing.difference(scenario, setting, candidate, folders):
                 found = candidate
                 raise AssertionError("they differ")
 
@@ -116,7 +116,7 @@ def shrunk(drawn, folders):
         return found
 
     scenario, setting, operations = drawn
-    where = world.difference(*drawn, folders)
+    where = comparing.difference(*drawn, folders)
     if where and where[0] in operations:
         operations = operations[:operations.index(where[0]) + 1]
     for strategy in parts, simpler:

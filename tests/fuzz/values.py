@@ -166,6 +166,7 @@ OPTION_VALUES = [1, 0, 1, 0, 1, True, False, b"\1\0\0\0", b"\0\0\0\0", b"", b"\1
                  (1, 4), (None, 0)]
 #: Of an option that is kept at 1: other values of it would let a call wait.
 ONLY_ONE = {(_SOCKET, flag("SO_RCVLOWAT"))}
+AUTOBINDING = {(_SOCKET, flag("SO_PASSCRED"))}
 
 # -- addresses: the first item says what it is (see World.address) ----------------------
 

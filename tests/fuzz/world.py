@@ -14,20 +14,19 @@ import array
 import fcntl
 import os
 import select
-import shutil
 import socket as stdlib
 import struct
-import tempfile
 import termios
-import warnings
 import zlib
 
 import fastsock
+from fastsock._platform_facts import facts
 from tests.fuzz import values
 from tests.fuzz.operations import OPERATIONS, WRITES
 from tests.network import has_ipv6
 
 MODULES = {"stdlib": stdlib, "fastsock": fastsock}
+FACILITIES = facts()
 
 #: What TCP holds between two sockets of this machine, whatever its settings.
 MOST_OVER_TCP = 60000
@@ -40,8 +39,27 @@ class TooMuch(Exception):
     """What this world does not do, since time would decide what comes of it."""
 
 
+def netlink(module):
+    pair = [module.socket(stdlib.AF_NETLINK, stdlib.SOCK_DGRAM, NETLINK_USERSOCK)
+            for _ in range(2)]
+    for sock in pair:
+        sock.bind((0, 0))
+    return pair
+
+
+#: Families that not every system has.
+OTHER_PAIRS = {}
+NETLINK_USERSOCK = 2
+try:
+    for sock in netlink(stdlib):
+        sock.close()
+    OTHER_PAIRS["netlink"] = netlink
+except (AttributeError, OSError):
+    pass
+
 SCENARIOS = ["unix stream", "unix dgram", "unix seqpacket", "tcp", "udp", "tcp listening",
-             "unix listening", "unconnected"] + (["tcp6", "udp6"] if has_ipv6() else [])
+             "unix listening", "unconnected", *OTHER_PAIRS] + (
+                 ["tcp6", "udp6"] if has_ipv6() else [])
 #: How the sockets of a world begin: their timeout, and whether their buffers are small.
 SETTINGS = [(0, False), (0, False), (None, False), (0.001, False), (0, True), (None, True), (0.001, True)]
 
@@ -66,7 +84,9 @@ class World:
     def open(self):
         module, unix = self.module, stdlib.AF_UNIX
         kind = self.scenario.split()
-        if kind[0] == "unix" and kind[1] != "listening":
+        if kind[0] in OTHER_PAIRS:
+            pair = OTHER_PAIRS[kind[0]](module)
+        elif kind[0] == "unix" and kind[1] != "listening":
             pair = module.socketpair(unix, getattr(stdlib, f"SOCK_{kind[1].upper()}"))
         elif kind[0] == "unconnected":
             pair = module.socket(), module.socket(unix, stdlib.SOCK_DGRAM)
@@ -118,6 +138,8 @@ class World:
         if waits and not (is_patient and self.may_wait(sock, waits, operation)) and (
                 self.would_wait(sock, waits)):
             return "would wait"
+        if name in READ_BY_FILES and self.is_read_in_parts(sock):
+            return "in parts"
         if self.shares_files and sock.fileno() >= 0 and sock.gettimeout() is not None:
             # O_NONBLOCK that was cleared through a dup: on the page "Differences".
             os.set_blocking(sock.fileno(), False)
@@ -136,6 +158,15 @@ class World:
         poll = select.poll()
         poll.register(fd, events)
         return not poll.poll(0)
+
+    def is_read_in_parts(self, sock):
+        """Would a file read what lies there in more pieces than the stdlib's would? That is
+        on the page "Differences"."""
+        there = array.array("i", [0])
+        if sock.fileno() >= 0 and sock.type == stdlib.SOCK_STREAM and not sock.getsockopt(
+                stdlib.SOL_SOCKET, stdlib.SO_ACCEPTCONN):
+            fcntl.ioctl(sock.fileno(), termios.FIONREAD, there)
+        return there[0] > 65536
 
     def may_wait(self, sock, events, operation):
         # With a timeout the stdlib asks poll(2) first, which may have a call wait that the
@@ -203,7 +234,16 @@ class World:
 
     def address(self, address):
         """The address that a description from values.ADDRESSES stands for."""
-        kind, *rest = address
+        return self.possible(self.meant(*address))
+
+    def possible(self, address):
+        """The same; raises TooMuch for one that this build has not: on the page "Differences"."""
+        if not FACILITIES["abstract_addresses"] and isinstance(address, (str, bytes)) and (
+                address[:1] in ("", b"", "\0", b"\0")):
+            raise TooMuch
+        return address
+
+    def meant(self, kind, *rest):
         if kind == "plain":
             return rest[0]
         if kind == "name of":
@@ -226,7 +266,9 @@ class World:
         """An address with names for what the kernel chose."""
         if isinstance(address, tuple) and len(address) in (2, 4):
             host, port, *rest = address
-            if port > 1023:
+            if isinstance(host, int):  # of AF_NETLINK: a number that the kernel chose
+                host = f"number {self.ports.setdefault(host, len(self.ports))}" if host else 0
+            elif port > 1023:
                 port = f"port {self.ports.setdefault(port, len(self.ports))}"
             return (host, port, *rest)
         if isinstance(address, str):
@@ -385,73 +427,5 @@ class World:
                 pass
 
 
+READ_BY_FILES = {"file_read", "file_readline", "file_readinto"}
 error_option = stdlib.SOL_SOCKET, stdlib.SO_ERROR
-
-
-def open_fds():
-    return sorted(map(int, os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd")
-                                      else "/dev/fd")))
-
-
-def record(name, scenario, setting, operations, folder):
-    """What `operations` did in a fresh world: one outcome each, then what was left."""
-    before = open_fds()
-    world = World(name, scenario, setting, folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # Malformed control messages warn: as an exception it is an outcome.
-        warnings.simplefilter("error", RuntimeWarning)
-        try:
-            world.open()
-            outcomes = [world.do(operation) for operation in operations]
-            outcomes.append(world.end())
-        finally:
-            world.close()
-    outcomes.append(open_fds() == before)
-    return outcomes
-
-
-class Folders:
-    """A folder for each implementation's files, with names of the same length."""
-
-    def __init__(self):
-        self.root = tempfile.mkdtemp(prefix="fuzz")
-        self.of = {name: f"{self.root}/{index}" for index, name in enumerate(MODULES)}
-        for folder in self.of.values():
-            os.mkdir(folder)
-
-    def __enter__(self):
-        return self.of
-
-    def __exit__(self, *exception):
-        shutil.rmtree(self.root)
-
-
-def difference(scenario, setting, operations, folders, counts=None):
-    """Where the two implementations differ: (operation, stdlib's, fastsock's), or None.
-    The names of the operations that were made, and not left out, are added to `counts`.
-
-    A difference that does not come back when the same is run again is not one of theirs,
-    but of time: `unsteady` keeps it.
-    """
-    seen = None
-    for _ in range(3):
-        first, second = (record(name, scenario, setting, operations, folders[name])
-                         for name in MODULES)
-        if counts is not None and seen is None:
-            counts.update(operation[0] for operation, outcome in zip(operations, first)
-                          if not isinstance(outcome, str))
-        names = [*operations, "what is left", "all descriptors are closed"]
-        different = next(
-            ((operation, *found) for operation, *found in zip(names, first, second)
-             if repr(found[0]) != repr(found[1])), None)
-        if different is None:
-            if seen:
-                unsteady.append((scenario, setting, seen))
-            return None
-        seen = different
-    return seen
-
-
-#: What differed once and not again.
-unsteady = []
