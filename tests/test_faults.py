@@ -1,4 +1,7 @@
-"""Injected faults: tests.faults as a whole, a few calls of each kind in each scenario."""
+"""Injected faults: tests.faults as a whole, a few calls of each kind in some scenarios.
+
+FASTSOCK_FAULTS=3 makes so many calls of each kind fail, in nearly all scenarios: a minute.
+"""
 
 import os
 import pathlib
@@ -6,10 +9,6 @@ import subprocess
 import sys
 
 import pytest
-
-if not os.environ.get('FASTSOCK_FAULTS'):
-    # Not yet seen to hold on every interpreter and on a portable build.
-    pytest.skip('FASTSOCK_FAULTS=1 runs it', allow_module_level=True)
 
 from tests.faults import _injector
 from tests.serving import environment
@@ -28,21 +27,20 @@ def run(*arguments):
     return [int(number) for number in rows[0][1:]], result.stdout
 
 
-@pytest.mark.parametrize("most, words", [
-    ("2", ["exchange: unix 5", "exchange: tcp N", "gather: tcp 5", "descriptors", "makefile",
-           "stream: tcp 5", "messages", "datagrams"]),
-    ("3", ["accept", "sockets", "default timeout", "create connection", "waiting", "sendfile",
-           "relay: "]),
-    ("3", ["making", "serve: lines, one", "Relay: a little"]),
-], ids=["transfers", "connections", "servers"])
-def test_each_call_may_fail(most, words):
-    (calls, faults, unharmed, raised, wrong), said = run("--most", most, *words)
+MOST = os.environ.get("FASTSOCK_FAULTS", "")
+FEW = {"a few": ["exchange: unix 5", "exchange: tcp N", "descriptors", "accept: tcp 5", "makefile"],
+       "servers": ["making", "serve: lines, by poll"]}
+MANY = {"transfers": ["exchange", "gather", "descriptors", "makefile", "stream", "messages",
+                      "datagrams"],
+        "connections": ["accept", "sockets", "default timeout", "create connection", "waiting",
+                        "sendfile", "relay: "],
+        "servers": ["making", "serve: lines", "Relay: a little"]}
+
+
+@pytest.mark.parametrize("words", (MANY if MOST else FEW).values(), ids=MANY if MOST else FEW)
+def test_each_call_may_fail(words):
+    (calls, faults, unharmed, raised, wrong), said = run("--most", MOST or "1", *words)
     assert wrong == 0, said
-    assert calls > 50 and faults > 100
+    assert calls > 40 and faults > 80
     # Were nothing injected, nothing would be raised.
     assert raised > 10 and unharmed > 10
-
-
-@pytest.mark.xfail(strict=True, reason="ENOMEM of poll(2) leaves a server's loop, if that polls")
-def test_each_call_of_a_server_that_polls_may_fail():
-    run("--most", "1", "serve: lines, by poll")

@@ -8,8 +8,10 @@ to look and given away to sleep; where another thread computes, it comes back so
 late, so then the next sleeps are put off by a few looks.
 """
 
+from libc.errno cimport ENOMEM
 from libc.limits cimport INT_MAX
 from libc.stdlib cimport free, malloc, realloc
+from posix.unistd cimport usleep
 
 from fastsock._deadline cimport NS_PER_MS, monotonic_ns
 from fastsock._epoll cimport (
@@ -20,6 +22,7 @@ from fastsock._poll cimport KEY
 cdef enum:
     MOST_EVENTS = 256
     CONTENDED_SPIN_NS = 100000
+    OUT_OF_MEMORY_PAUSE_US = 10000
 
 
 cdef class Readiness:
@@ -98,18 +101,28 @@ cdef class Readiness:
         return max(found, 0)  # an error the next wait will meet
 
     cdef int wait_by_poll(self, int64_t timeout_ns, int timeout_ms) except -1:
-        cdef Py_ssize_t found = self.by_poll.wait_for(timeout_ns, timeout_ms)
+        cdef Py_ssize_t found
         cdef Py_ssize_t place = 0
         cdef int count = 0
         cdef epoll_event *events
+        try:
+            found = self.by_poll.wait_for(timeout_ns, timeout_ms)
+        except OSError as error:
+            if error.errno != ENOMEM:
+                raise
+            # The kernel makes a copy of the fds for each call. What lacks memory now need
+            # not lack it soon, and a loop that ends would end every connection.
+            with nogil:
+                usleep(OUT_OF_MEMORY_PAUSE_US)
+            return 0
         if found > self.room:
             # All of them, since poll(2) names them in the same order each time.
             events = <epoll_event *>realloc(self.events, found * sizeof(epoll_event))
             if events == NULL:
-                self.by_poll.is_polling = False
-                raise MemoryError()
-            self.events = events
-            self.room = <int>found
+                found = self.room  # the others are told of again
+            else:
+                self.events = events
+                self.room = <int>found
         while count < found:
             if self.by_poll.watched[place].revents:
                 self.events[count].data.fd = self.by_poll.watched[place].fd

@@ -6,6 +6,7 @@ something was wrong, and 77 if there can be no library here.
 
 import argparse
 import collections
+import json
 import logging
 import os
 import subprocess
@@ -25,6 +26,7 @@ def main():
     parser.add_argument("--most", type=int, default=24, metavar="N",
                         help="at most so many calls of a name fail in each scenario")
     parser.add_argument("--verbose", "-v", action="store_true", help="name each fault first")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     if reason := _injector.why_not():
         print(f"no faults can be injected: {reason}")
@@ -47,6 +49,7 @@ def run_all(injector, options):
     from tests.faults._run import Run, Usage, examine, once
     from tests.faults._servers import SCENARIOS
     of_servers = list(SCENARIOS.values())
+    scenarios = 0
     usage = Usage(injector)
     logging.getLogger("fastsock.server").addHandler(logging.NullHandler())
     totals = collections.Counter()
@@ -55,6 +58,7 @@ def run_all(injector, options):
     for name, scenario in all_scenarios().items():
         if options.words and not any(word in name for word in options.words):
             continue
+        scenarios += 1
         for _ in range(2):  # the first fills caches, and imports
             result = once(scenario, Run(injector))
         if result.problem is not None:
@@ -75,7 +79,14 @@ def run_all(injector, options):
                 say_wrong(name, fault, result)
         totals += counts + collections.Counter(calls=sum(seen.values()))
         row(name, sum(seen.values()), counts)
-    row("all", totals.pop("calls", 0), totals)
+    calls = totals.pop("calls", 0)
+    row("all", calls, totals)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"scenarios": scenarios, "calls": calls, "faults": sum(totals.values()),
+                       "unharmed": totals["unharmed"], "raised": totals["raised"],
+                       "not_met": totals["not met"], "wrong": totals["wrong"],
+                       "seconds": round(time.monotonic() - began)}, file, indent=2)
     print(f"{time.monotonic() - began:.0f} s; not met, since the calls went another way: "
           f"{totals['not met']}")
     return 1 if totals["wrong"] else 0

@@ -14,11 +14,13 @@ import struct
 import tempfile
 
 import fastsock
+from fastsock._platform_facts import facts
 from fastsock.framing import Lines
 
 from tests.faults._run import TIMEOUT_S, Flow, counted
 
 SCENARIOS = {}
+FACILITIES = facts()
 
 #: No piece of it looks like another.
 DATA = b"".join(struct.pack(">I", number) for number in range(1 << 17))
@@ -182,13 +184,11 @@ def makefile(family, timeout, *, run):
             finally:
                 with contextlib.suppress(OSError):
                     target.flush()  # what a fault had kept back, once more
-        # Buffered by the interpreter, which keeps what was not sent.
-        b.settimeout(0)
-        rest = b""
-        with contextlib.suppress(BlockingIOError):
-            rest = b.recv(1 << 16)
+                b.settimeout(0)
+                rest = source.read() or b""
+        # A file says b"" where the kernel says that nothing is there: then more is left.
         if run.error is None:
-            assert came == lines[:50] and not rest
+            assert b"".join(came) + rest == b"".join(lines[:50])
         elif not run.lacked_memory:
             assert b"".join(lines[:50]).startswith(b"".join(came))
         still_work(a, b)
@@ -320,6 +320,19 @@ def datagrams(family, *, run):
         assert b.recvmmsg(3) == [(b"still here", a.getsockname())]
 
 
+def is_over(client):
+    """Has the other end hung up?"""
+    client.settimeout(0)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+    finally:
+        client.settimeout(TIMEOUT_S)
+
+
 @scenario(("tcp", None), ("tcp", TIMEOUT_S), ("unix", TIMEOUT_S))
 def accept(family, timeout, *, run):
     """accept and accept_many: who was not handed out still waits, or was hung up on."""
@@ -341,16 +354,21 @@ def accept(family, timeout, *, run):
             accepted.append(stack.enter_context(listener.accept()[0]))
             for sock, _ in listener.accept_many():
                 accepted.append(stack.enter_context(sock))
-            while len(accepted) < len(clients):
+            while len(accepted) < len(clients) and FACILITIES["atomic_flags"]:
                 accepted.append(stack.enter_context(listener.accept()[0]))
         listener.settimeout(0)
         with contextlib.suppress(BlockingIOError):
             while True:
                 accepted.append(stack.enter_context(listener.accept()[0]))
-        # A call that failed before it was made has taken nobody.
-        assert len(accepted) == len(clients) or run.lacked_memory
         if run.lacked_memory:
             return  # who belongs to whom is not known
+        if FACILITIES["atomic_flags"]:
+            # A call that failed before it was made has taken nobody.
+            assert len(accepted) == len(clients)
+        else:
+            # Whose flags could not be set was hung up on.
+            clients = [client for client in clients if not is_over(client)]
+            assert len(accepted) == len(clients) >= 5
         for number, (sock, client) in enumerate(zip(accepted, clients)):
             sock.settimeout(TIMEOUT_S)
             client.sendall(b"%d" % number)
