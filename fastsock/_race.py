@@ -96,6 +96,8 @@ class Race:
         thread.start()
         thread.join(max(0, self.deadline - time.monotonic()))
         if not answer:
+            if not thread.is_alive() and time.monotonic() < self.deadline:
+                raise MemoryError("the thread that asks the resolver ended without an answer")
             raise TimeoutError("timed out")
         found, error = answer[0]
         if error is not None:

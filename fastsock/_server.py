@@ -67,6 +67,11 @@ class BaseServer:
         if not 0 <= spin_us <= 1_000_000:
             raise ValueError(f"spin_us must be 0 to 1,000,000 microseconds, not {spin_us!r}")
         self._is_closed = True
+        self._grace_s = 0.0  # said by shutdown()
+        self._shutting_down = False
+        self._ended = threading.Event()
+        self._ended.set()
+        self._thread: int | None = None  # that runs serve_forever()
         self.sockets = listening_sockets(
             address, sock=sock, backlog=backlog, reuse_port=reuse_port, mode=mode)
         self._paths: list[tuple[str, tuple[int, int] | None]] = []
@@ -82,18 +87,13 @@ class BaseServer:
                             ssl_context=ssl_context, handshake_timeout_s=ssl_handshake_timeout)
             for one in self.sockets:
                 self._listeners.append(Listener(one, self._hub))
+            self._hub.call_when_room(self._connection_ended)
         except BaseException:  # a number that does not fit, no fd left
             self._stop_listening()
             if loop is not None:  # it is part of a circle, which would keep its fds for long
                 loop.close()
             raise
         self._is_closed = False
-        self._hub.call_when_room(self._connection_ended)
-        self._grace_s = 0.0  # said by shutdown()
-        self._shutting_down = False
-        self._ended = threading.Event()
-        self._ended.set()
-        self._thread: int | None = None  # that runs serve_forever()
 
     # Life.
 

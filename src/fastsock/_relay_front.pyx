@@ -175,8 +175,9 @@ cdef class Front(Connection):
     cdef int end(self) except -1:
         """Have it ended at the loop's next turn."""
         if not self.has_ended:
-            self.has_ended = True
+            # In this order: where there is no memory, it is ended by the next who tries.
             self.loop.soon.append((self.finish, ()))
+            self.has_ended = True
             self.watch(0)
             self.rear.watch(0)
         return 0

@@ -76,10 +76,9 @@ cdef class SelectorMethods:
     cdef int make_entries(self, Py_ssize_t size) except -1:
         """Room for the fds below `size`."""
         cdef Entry *entries
-        cdef Py_ssize_t missing = size - len(self.keys)
-        if missing > 0:
-            self.keys += [None] * missing
-            self.pairs += [None] * missing
+        # One by one: of the last time either may be short, if there was no memory.
+        self.keys += [None] * (size - len(self.keys))
+        self.pairs += [None] * (size - len(self.pairs))
         entries = <Entry *>realloc(self.entries, <size_t>size * sizeof(Entry))
         if entries == NULL:
             raise MemoryError()
@@ -148,8 +147,8 @@ cdef class SelectorMethods:
         key = new_key(fileobj, fd, events, data)
         if fd in self._fd_to_key:
             raise KeyError("{!r} (FD {}) is already registered".format(fileobj, fd))
-        self.remember(fd, key, events)
         try:
+            self.remember(fd, key, events)
             self.watch(fd, events)
         except:
             self._fd_to_key.pop(fd, None)

@@ -321,8 +321,9 @@ cdef class Transport(Sender):
     cdef int end(self) except -1:
         """Have it ended at the loop's next turn."""
         if not self.is_ending:
-            self.is_ending = True
+            # In this order: where there is no memory, it is ended by the next who tries.
             self.loop.soon.append((self.finish, ()))
+            self.is_ending = True
             self.watch(0)
         return 0
 

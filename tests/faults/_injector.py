@@ -45,6 +45,8 @@ def environment(library, all_memory=False):
     found = {**os.environ, "LD_PRELOAD": f"{library}:{before}" if before else str(library)}
     if all_memory:
         found["PYTHONMALLOC"] = "malloc"
+        # What malloc() keeps at hand for the next to ask counts as used: it would seem to grow.
+        found["GLIBC_TUNABLES"] = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
     return found
 
 
@@ -57,8 +59,8 @@ class Injector:
         self._seen = library.inject_seen
         self._seen.argtypes = ctypes.c_char_p,
         self._seen.restype = ctypes.c_long
-        self.watch = library.inject_watch
-        self.watch.argtypes = ctypes.c_int,
+        self._watched = library.inject_watched
+        self._watched.restype = ctypes.c_void_p
         self.fired = library.inject_fired
         self.heap = library.inject_heap
         self.heap.restype = ctypes.c_size_t
@@ -73,6 +75,11 @@ class Injector:
         # PyDLL: CDLL would give the GIL away, and so let others in between.
         library = ctypes.PyDLL(None)
         return cls(library) if hasattr(library, "inject_arm") else None
+
+    def watched(self):
+        """A byte of this thread: whoever stores 1 there is watched, until 0 is stored. No
+        memory is asked for by storing it."""
+        return (ctypes.c_ubyte * 1).from_address(self._watched())
 
     def arm(self, name, n, mode, error):
         """Let the n-th call fail; counting begins anew."""

@@ -49,13 +49,14 @@ static int armed_mode;
 static int armed_errno;
 static int has_fired;
 /* Static: the first access must not allocate, which is one of the calls counted here. */
-static __thread int is_watched __attribute__((tls_model("initial-exec")));
+static __thread unsigned char is_watched __attribute__((tls_model("initial-exec")));
 
 /* -- for Python ------------------------------------------------------------------- */
 
-void inject_watch(int on)
+/* Of this thread: 1 there has its calls watched. */
+unsigned char *inject_watched(void)
 {
-    is_watched = on;
+    return &is_watched;
 }
 
 /* Let the n-th call of a kind (from 1 on) fail; a name of NULL only counts. -1: no such name. */
