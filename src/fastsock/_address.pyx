@@ -8,9 +8,9 @@ Hosts are what the stdlib's `bind`, `connect` and `sendto` take: "" is the wildc
 anything else is asked of getaddrinfo(3), whose first answer of the family is taken.
 
 Rules: a host that is a number makes no system call; the resolver runs without the
-GIL, on memory that nothing can change. What the kernel wrote is read by the length that it returned, not
-up to a NUL that may be missing (unix(7), BUGS). Every other family belongs to the
-inherited methods; `is_ours` says which.
+GIL, on memory that nothing can change. What the kernel wrote is read by the length that
+it returned, not up to a NUL that may be missing (unix(7), BUGS). Every other family
+belongs to the inherited methods; `is_ours` says which.
 """
 
 import _socket

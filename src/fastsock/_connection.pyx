@@ -14,8 +14,8 @@ from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
 from fastsock._deadline cimport NO_DEADLINE, deadline_after
 from fastsock._errors cimport raise_errno, raise_timeout
 from fastsock._libc cimport (
-    EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EISCONN, EWOULDBLOCK, POLLERR, POLLIN, POLLOUT, SO_ERROR,
-    SOL_SOCKET, poll, pollfd, sockaddr, socklen_t,
+    EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EISCONN, EWOULDBLOCK, POLLERR, POLLIN, POLLOUT,
+    SO_ERROR, SOL_SOCKET, poll, pollfd, sockaddr, socklen_t,
 )
 from fastsock._lifecycle cimport adopt_fd
 from fastsock._operation cimport RECEIVE, Operation

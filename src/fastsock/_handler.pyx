@@ -95,7 +95,7 @@ cdef class Service:
         except BaseException:
             for connection, count in owners:
                 connection.waiting -= count  # also where KeyboardInterrupt goes on
-            for connection, count in owners:
+            for connection, _ in owners:
                 connection.callback_raised("the handler of a batch with messages")
             return
         position = 0
@@ -432,8 +432,8 @@ cdef class HandlerTransport(ServerTransport):
     cdef int drain(self) except -1:
         """Close between two messages, behind those that have arrived."""
         cdef int64_t before = -1
-        cdef int count
-        for count in range(MOST_DRAINED):
+        cdef int _count
+        for _count in range(MOST_DRAINED):
             if (not self.interest & READABLE
                     or before == self.inbox.taken + length(&self.inbox)):
                 break

@@ -7,8 +7,7 @@ cdef struct Inbox:
     Py_ssize_t start            # the first byte that was not taken
     Py_ssize_t end              # behind the last byte that arrived
     Py_ssize_t capacity
-    int64_t taken               # how many bytes were taken in all: where `start` is in
-                                # the stream
+    int64_t taken               # how many in all: where `start` is in the stream
 
 
 cdef inline Py_ssize_t length(const Inbox *inbox) noexcept nogil:

@@ -16,7 +16,7 @@ from fastsock._gather cimport send_all_of
 from fastsock._libc cimport SOCK_STREAM
 from fastsock._python cimport BufferView, PyBuffer_Release, PyErr_CheckSignals
 from fastsock._self cimport TRANSFERS, class_of_sockets, class_of_stdlib, head_of, is_socket
-from fastsock._transfer cimport receive, transmit
+from fastsock._transfer cimport receive as receive_by_call, transmit
 from fastsock._wait cimport budget_of, check_progress
 
 
@@ -62,7 +62,7 @@ cdef class Link:
         if self.has_ended:
             return 0
         if self.head != NULL:
-            count = receive(self.head, memory, size, 0, is_plain_memory, NULL, budget)
+            count = receive_by_call(self.head, memory, size, 0, is_plain_memory, NULL, budget)
         else:
             # Not into our memory: a method may keep the view that it is given.
             if self.receives_into:

@@ -76,9 +76,9 @@ cdef class Listener(Watched):
         cdef SocketAddress peer
         cdef Connection connection
         cdef int accepted
-        cdef int count
+        cdef int _count
         cdef int taken = 0
-        for count in range(MOST_AT_ONCE):
+        for _count in range(MOST_AT_ONCE):
             if self.hub.connections >= self.hub.max_connections:
                 return self.pause()
             peer.size = sizeof(peer.storage)

@@ -65,11 +65,11 @@ cdef inline Py_ssize_t judge(Pump *pump, Py_ssize_t result) noexcept nogil:
 
 cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     """Move what can be moved now; `room`, of `size` bytes, is only used meanwhile."""
-    cdef int turn
+    cdef int _turn
     cdef bint may_go_on = True
     if pump.state >= PUMP_ENDED:
         return
-    for turn in range(MOST_TURNS):
+    for _turn in range(MOST_TURNS):
         if pump.piped:
             may_go_on = empty_pipe(pump)
         elif pump.rest != NULL:

@@ -260,8 +260,9 @@ cdef class Reader:
                     if view.len:
                         self.receive_more(0, &budget)
                 count = min(view.len, length(&self.inbox))
-                memcpy(view.buf, front(&self.inbox), count)
-                take(&self.inbox, count)
+                if count:
+                    memcpy(view.buf, front(&self.inbox), count)
+                    take(&self.inbox, count)
                 return count
             finally:
                 self.end_reading()
@@ -279,7 +280,9 @@ cdef class Reader:
         """What is there of it moves to where it will stay."""
         cdef Py_ssize_t filled = max(0, length(&self.inbox) - frame.header)
         self.large = PyBytes_FromStringAndSize(NULL, frame.size)
-        memcpy(self.header, front(&self.inbox), frame.header)
+        # An empty inbox has no memory, and memcpy() takes no NULL, not even for 0 bytes.
+        if frame.header:
+            memcpy(self.header, front(&self.inbox), frame.header)
         if filled:
             memcpy(PyBytes_AS_STRING(self.large), front(&self.inbox) + frame.header, filled)
         take(&self.inbox, frame.header + filled)

@@ -277,7 +277,7 @@ def sendmmsg_from(self, DatagramBatch batch not None, /, flags=0):
     cdef Entry *entry
     check_datagrams(head, "sendmmsg_from()")
     batch.claim()
-    block = batch.block  # it stays, whatever happens to the batch
+    _block = batch.block  # it stays, whatever happens to the batch
     try:
         while sent < batch.used:
             place = 0

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr
-from fastsock._libc cimport SOCK_STREAM, sockaddr, socklen_t
+from fastsock._libc cimport SOCK_STREAM, sockaddr
 from fastsock._object cimport new_socket
 from fastsock._platform cimport FASTSOCK_HAS_SENDFILE
 from fastsock._self cimport class_of_sockets
