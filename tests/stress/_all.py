@@ -1,0 +1,5 @@
+"""All scenarios: importing this names them."""
+
+from tests.stress import _signals  # noqa: F401
+from tests.stress import _serving  # noqa: F401
+from tests.stress import _interrupts  # noqa: F401
