@@ -3,3 +3,4 @@
 from tests.stress import _signals  # noqa: F401
 from tests.stress import _serving  # noqa: F401
 from tests.stress import _interrupts  # noqa: F401
+from tests.stress import _closers  # noqa: F401

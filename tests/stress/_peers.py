@@ -202,18 +202,28 @@ def tcp_pair(timeout):
         yield ours, b
 
 
+@contextlib.contextmanager
+def without_waiting(sock):
+    """Where a socket has a timeout, MSG_DONTWAIT alone would wait for it."""
+    timeout = sock.gettimeout()
+    sock.settimeout(0)
+    try:
+        yield
+    finally:
+        sock.settimeout(timeout)
+
+
 def take_some(sock, most=1 << 16):
     """What has arrived, without waiting; b"" if nothing has."""
-    try:
-        return sock.recv(most, socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return b""
+    with without_waiting(sock), contextlib.suppress(BlockingIOError):
+        return sock.recv(most)
+    return b""
 
 
 def fill(sock):
     """Send until nothing more fits, without waiting; how many bytes."""
     total = 0
-    with contextlib.suppress(BlockingIOError):
+    with without_waiting(sock), contextlib.suppress(BlockingIOError):
         while True:
-            total += sock.send(bytes(4096), socket.MSG_DONTWAIT)
+            total += sock.send(bytes(4096))
     return total
