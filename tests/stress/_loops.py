@@ -224,7 +224,7 @@ def by_sendfile(sock):
     def send(data):
         with tempfile.TemporaryFile() as file:
             file.write(data)
-            file.flush()
+            file.seek(0)  # from where sendfile() reads, if the kernel's can't be used
             return sock.sendfile(file)
     return send
 
