@@ -7,3 +7,4 @@ from tests.stress import _closers  # noqa: F401
 from tests.stress import _handlers  # noqa: F401
 from tests.stress import _threads  # noqa: F401
 from tests.stress import _forks  # noqa: F401
+from tests.stress import _ends  # noqa: F401
