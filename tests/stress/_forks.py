@@ -56,5 +56,6 @@ def forking(name, run):
 
 
 for name in ("conversation", "streams", "waiting_threads", "server", "server_left_by_child",
-             "server_goes_on_in_child", "in_a_callback", "multiprocess", "busy_threads"):
+             "server_goes_on_in_child", "in_a_callback", "in_a_signal_handler",
+             "multiprocess", "busy_threads"):
     scenario(f"forks: {name.replace('_', ' ')}", name)(forking)

@@ -84,8 +84,17 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
+def connected(address):
+    if not isinstance(address, str):
+        return fastsock.create_connection(address, LIMIT_S)
+    client = fastsock.socket(fastsock.AF_UNIX)
+    client.settimeout(LIMIT_S)
+    client.connect(address)
+    return client
+
+
 def ask(address, data):
-    with fastsock.create_connection(address, LIMIT_S) as client:
+    with connected(address) as client:
         client.sendall(data)
         assert client.recv_exactly(len(data)) == data
 
@@ -97,7 +106,7 @@ def serving(server):
     thread.start()
     address = server.addresses[0]
     try:
-        with fastsock.create_connection(address, LIMIT_S) as client:
+        with connected(address) as client:
             client.sendall(b"before")
             assert client.recv_exactly(6) == b"before"
             yield address
@@ -233,6 +242,40 @@ def in_a_callback():
         with fastsock.Server(Echo, ANYWHERE, **options) as ours, serving(ours) as address:
             for _ in range(5):
                 ask(address, b"fork")
+    return 10
+
+
+def in_a_signal_handler():
+    """fork() while the loop, in the main thread, waits; both go on serving what they have."""
+    for options in {}, {"use_poll": True}:
+        with fastsock.Server(Echo, ANYWHERE, **options) as ours:
+            main, pids = os.getpid(), []
+
+            def handle(number, frame):
+                pid = os.fork()
+                if pid:
+                    pids.append(pid)
+                else:
+                    signal.alarm(LIMIT_S)
+                    ours.call_soon_threadsafe(ours.shutdown)
+
+            def converse():
+                ask(ours.addresses[0], b"before")
+                for count in range(1, 6):
+                    os.kill(main, signal.SIGUSR1)
+                    while len(pids) < count:
+                        os.sched_yield()
+                    wait_for(pids[-1])  # before another asks: it listens, too
+                    ask(ours.addresses[0], b"between")
+                ours.shutdown()
+
+            signal.signal(signal.SIGUSR1, handle)
+            thread = threading.Thread(target=converse)
+            thread.start()
+            ours.serve_forever()
+            if os.getpid() != main:
+                os._exit(0)
+            thread.join()
     return 10
 
 
