@@ -22,7 +22,8 @@ GRACE_S = 6 * TIMEOUT_S
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.stress", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", help="run the scenarios with one of these in their name")
+    parser.add_argument("words", nargs="*",
+                        help="run the scenarios with one of these in their name")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each scenario")
     parser.add_argument("--seed", help="any text; a random one if not given")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
@@ -32,7 +33,7 @@ def main():
         return 77
     seed = options.seed if options.seed is not None else secrets.token_hex(4)
     print(f"seed {seed}")
-    import tests.stress._all  # noqa: F401: names the scenarios
+    import tests.stress._all  # noqa: F401
     print(f"{'scenario':56} {'rounds':>7} {'and':28} {'median':>7} {'worst':>8} {'wrong':>5}")
     began_s = time.monotonic()
     runs = []

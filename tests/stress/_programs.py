@@ -1,4 +1,4 @@
-"""What forks: programs of their own for `_forks.py`, `python _programs.py NAME`.
+"""What forks: programs for `_forks.py`, `python _programs.py NAME`.
 
 Rules: a program forks a number of times and prints how often. A child ends by os._exit(),
 with 0 if all was right for it, and the parent asks for that; whoever hangs is ended by

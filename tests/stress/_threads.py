@@ -59,10 +59,10 @@ def receiving_datagrams(name, timeout, run):
                         return came
 
             threads = together(take)
-            for number in range(3000):
+            for number in range(1000):
                 theirs.send(DATAGRAM % number)
             theirs.send(END)
-            exactly_once(run, [thread.end() for thread in threads], 3000, "datagrams")
+            exactly_once(run, [thread.end() for thread in threads], 1000, "datagrams")
         run.rounds += 1
 
 
@@ -85,15 +85,15 @@ def receiving_records(name, timeout, run):
                 return came
 
             threads = together(take)
-            for number in range(5000):
+            for number in range(2000):
                 theirs.sendall(b"%012d" % number + b"." * (RECORD - 12))
             theirs.shutdown(socket.SHUT_WR)
-            exactly_once(run, [thread.end() for thread in threads], 5000, "records")
+            exactly_once(run, [thread.end() for thread in threads], 2000, "records")
         run.rounds += 1
 
 
 def receiving_bytes(timeout, run):
-    data = bytes(range(256)) * 8000
+    data = bytes(range(256)) * 3000
     while run.goes_on():
         with tcp_pair(timeout) as (ours, theirs):
             def take(number):
@@ -106,14 +106,14 @@ def receiving_bytes(timeout, run):
             theirs.sendall(data)
             theirs.shutdown(socket.SHUT_WR)
             came = sum((thread.end() for thread in threads), collections.Counter())
-            run.expect(came == dict.fromkeys(range(256), 8000), f"{came.total()} bytes came")
+            run.expect(came == dict.fromkeys(range(256), 3000), f"{came.total()} bytes came")
             run.add(bytes=len(data))
         run.rounds += 1
 
 
 def sending(name, timeout, run):
     """Each thread sends its own byte, and all of them arrive, as often as was said."""
-    size = 30_000
+    size = 10_000
     sends = {
         "sendall": lambda sock, data: sock.sendall(data),
         "sendmsg_all": lambda sock, data: sock.sendmsg_all([data[:7], data[7:]]),
@@ -137,7 +137,7 @@ def sending(name, timeout, run):
 
 
 def sending_datagrams(timeout, run):
-    each = 50
+    each = 20
     while run.goes_on():
         with pair(timeout, socket.SOCK_DGRAM) as (ours, theirs):
             def send(number):
@@ -155,7 +155,7 @@ def sending_datagrams(timeout, run):
 
 
 def accepting(method, timeout, run):
-    count = 300
+    count = 150
     while run.goes_on():
         with tempfile.TemporaryDirectory() as folder, \
                 fastsock.socket(socket.AF_UNIX) as listener:
