@@ -21,8 +21,8 @@ LONGEST_S = 20
 def ending(name, how, run):
     while run.goes_on():
         process = subprocess.Popen(
-            [sys.executable, "-P", ENDINGS, name, *how], env=environment(), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            [sys.executable, "-P", ENDINGS, name, *how], env=environment(),
+            bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             shown = process.stdout.readline()
             began_ns = time.monotonic_ns()
@@ -34,11 +34,11 @@ def ending(name, how, run):
             return
         took_ns = time.monotonic_ns() - began_ns
         run.latencies_ns.append(took_ns)
-        run.expect(shown == "ends\n", f"it says {shown!r}")
+        run.expect(shown == b"ends\n", f"it says {shown!r}")
         run.expect(process.returncode == 0, f"exit status {process.returncode}",
                    complaints[-1000:])
-        run.expect(complaints == "", "it complains:", complaints[-1000:])
-        run.expect(name != "using_at_exit" or more == "asked\n", f"it says {more!r}")
+        run.expect(complaints == b"", "it complains:", complaints[-1000:])
+        run.expect(name != "using_at_exit" or more == b"asked\n", f"it says {more!r}")
         run.expect(took_ns < LONGEST_S * 1e9, f"it took {took_ns / 1e9} s")
         run.rounds += 1
 

@@ -26,6 +26,9 @@ from tests.stress._signals import (
 #: What is promised.
 LATE_MS = 50
 
+#: A round may wait for a processor on a loaded machine: what counts is the median.
+LEAST_ROUNDS = 9
+
 
 def unread(sock):
     """How many bytes wait in a stream socket."""
@@ -38,6 +41,7 @@ class Interrupter:
     def __init__(self, run):
         self.run = run
         self.sent_ns = None
+        run.least_rounds = LEAST_ROUNDS
 
     def act(self, before, is_met):
         main = threading.main_thread()
@@ -64,7 +68,7 @@ class Interrupter:
 
 
 def in_time(run):
-    """Half of the rounds may wait for a processor on a loaded machine, but not longer."""
+    """Is the promise kept in most rounds?"""
     late = sum(latency_ns > LATE_MS * 1e6 for latency_ns in run.latencies_ns)
     if late:
         run.add(late=late)

@@ -28,13 +28,14 @@ class Run:
         self.end_s = time.monotonic() + seconds
         self.chance = random.Random(f"{seed} {name}")
         self.rounds = 0
+        self.least_rounds = 1
         self.amounts = {}           # what else there was: {unit: how much}
         self.latencies_ns = []
         self.wrong = []
 
     def goes_on(self):
-        """Is there another round? There is a first one, however short the time."""
-        return self.rounds == 0 or time.monotonic() < self.end_s
+        """Is there another round? There are some, however short the time."""
+        return self.rounds < self.least_rounds or time.monotonic() < self.end_s
 
     def add(self, **amounts):
         for unit, amount in amounts.items():
