@@ -162,7 +162,7 @@ class BaseServer:
             return
         # Each step may be repeated, where KeyboardInterrupt comes between.
         self._stop_listening()
-        self._loop.end_all()
+        self._loop.end_all(silently=self._is_inherited)
         self._loop.close()
         self._is_closed = True
 

@@ -120,6 +120,44 @@ def is_served(server, client):
         assert another.recv(100) == b"another"
 
 
+class Flood(Echo):
+    """Has more to send than the kernel takes: some waits in this process."""
+
+    def data_received(self, data):
+        self.transport.write(FLOOD)
+        self.transport.write(b"the end")
+
+
+FLOOD = bytes(range(256)) * 20_000
+
+
+@requires_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_does_not_send_what_waits_in_its_parent(tmp_path):
+    with fastsock.Server(Flood, str(tmp_path / "s")) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with fastsock.adopt(connect(server)) as client:
+                client.sendall(b"go")
+                client.settimeout(None)  # so that MSG_DONTWAIT does not wait
+                came = bytearray(client.recv(10))  # it has written, and the most of it waits
+                goes_on, is_held = threading.Event(), threading.Event()
+                server.call_soon_threadsafe(lambda: is_held.set() or goes_on.wait(TIMEOUT_S))
+                assert is_held.wait(TIMEOUT_S)
+                with contextlib.suppress(BlockingIOError):
+                    while True:  # there is room for what waits, in the child too
+                        came += client.recv(1 << 16, fastsock.MSG_DONTWAIT)
+                assert in_a_child(server.close) == 0
+                goes_on.set()
+                while not came.endswith(b"the end"):
+                    came += client.recv(1 << 16)
+                assert came == FLOOD + b"the end"
+        finally:
+            server.shutdown()
+            thread.join(TIMEOUT_S)
+
+
 @requires_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_closes_a_server_that_its_parent_runs(server):

@@ -218,10 +218,13 @@ cdef class Loop:
             if watched is not None:
                 (<Watched>watched).drain()
 
-    def end_all(self):
-        """End what is watched, at once."""
+    def end_all(self, silently=False):
+        """End what is watched, at once; `silently`: without sending what waits for its peer,
+        which another process is about to send."""
         for watched in list(self.watched):
             if watched is not None:
+                if silently and hasattr(watched, "abort"):
+                    watched.abort()
                 (<Watched>watched).end_now()
         for _ in range(16):  # who puts itself there again is not waited for
             if not self.soon:
