@@ -6,7 +6,9 @@ loop itself is _loop, a connection is _protocol.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 
 from fastsock._addresses import OWNER_ALONE, listening_sockets, paths_of, remove_paths
 from fastsock._hub import Hub
@@ -72,6 +74,7 @@ class BaseServer:
         self._ended = threading.Event()
         self._ended.set()
         self._thread: int | None = None  # that runs serve_forever()
+        self._is_inherited = False
         self.sockets = listening_sockets(
             address, sock=sock, backlog=backlog, reuse_port=reuse_port, mode=mode)
         self._paths: list[tuple[str, tuple[int, int] | None]] = []
@@ -94,6 +97,7 @@ class BaseServer:
                 loop.close()
             raise
         self._is_closed = False
+        _servers.add(self)
 
     # Life.
 
@@ -112,6 +116,7 @@ class BaseServer:
             raise RuntimeError("this server is closed")
         if not self._ended.is_set():  # it is not this call that ends then
             raise RuntimeError("this server runs already")
+        self._is_inherited = False  # whoever serves, removes the paths
         # In this order: close() in a signal handler must never wait for its own thread.
         self._thread = threading.get_ident()
         self._ended.clear()
@@ -157,7 +162,7 @@ class BaseServer:
             return
         # Each step may be repeated, where KeyboardInterrupt comes between.
         self._stop_listening()
-        self._loop.end_all()
+        self._loop.end_all(silently=self._is_inherited)
         self._loop.close()
         self._is_closed = True
 
@@ -196,8 +201,25 @@ class BaseServer:
             listener.close()
         for sock in self.sockets:
             sock.close()
-        remove_paths(self._paths)
+        if not self._is_inherited:
+            remove_paths(self._paths)
         self._paths = []
+
+    def _begin_again(self) -> None:
+        """After fork(), in the child: a server that nobody runs, unless this thread does.
+
+        What it listens on, and its connections, are in both processes; closing them here
+        ends none of the parent's.
+        """
+        if self._is_closed:
+            return
+        is_running = self._thread == threading.get_ident()
+        self._is_inherited = True
+        self._ended = threading.Event()  # of the old one, another thread may hold the lock
+        if not is_running:
+            self._ended.set()
+            self._thread = None
+        self._loop.begin_again(is_running)
 
     # Callbacks.
 
@@ -281,6 +303,18 @@ class Server(BaseServer):
         check_options("Server", options)
         super().__init__(address, make_connection=new_connection,
                          make_protocol=protocol_factory, **options)
+
+
+_servers: weakref.WeakSet[BaseServer] = weakref.WeakSet()
+
+
+def _begin_again() -> None:
+    for server in list(_servers):
+        server._begin_again()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_again)
 
 
 def check_options(who: str, options: Mapping[str, object], *refused: str) -> None:

@@ -228,6 +228,9 @@ cdef class epoll:
             if error != EINTR:
                 raise_errno(error)
             PyErr_CheckSignals()
+            epfd = self.epfd
+            if epfd < 0:
+                raise_errno(EBADF)  # closed meanwhile; the number may be another's
             if timeout_ms >= 0:
                 timeout_ms = remaining_ms(deadline_ns) if timeout_ms > 0 else 0
         if contention != NULL:

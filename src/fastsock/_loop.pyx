@@ -17,6 +17,7 @@ import os
 import signal
 import threading
 
+cimport cython
 from libc.stdlib cimport free, malloc
 
 cimport fastsock._libc as libc
@@ -149,10 +150,33 @@ cdef class Loop:
             return
         wake_up = self.watched[self.wake_reader]
         self.drop(wake_up)
-        libc.close(wake_up.fd)
-        libc.close(self.wake_writer)
-        self.wake_reader = self.wake_writer = wake_up.fd = -1
+        with cython.critical_section(self):  # others may be about to wake()
+            libc.close(wake_up.fd)
+            libc.close(self.wake_writer)
+            self.wake_reader = self.wake_writer = wake_up.fd = -1
         self.readiness.close()
+
+    def begin_again(self, is_running):
+        """After fork(), in the child: readiness and a pipe of its own, under the same numbers,
+        so that neither process takes from the other what wakes it.
+
+        Parameters
+        ----------
+        is_running : bool
+            Does the one thread that is left run the loop?
+        """
+        if self.wake_reader < 0:
+            return
+        for fd, number in zip(os.pipe(), (self.wake_reader, self.wake_writer)):
+            os.set_blocking(fd, False)
+            os.dup2(fd, number, False)
+            os.close(fd)
+        self.is_woken = False
+        self.is_running = is_running
+        self.readiness.begin_again(is_running)
+        for watched in self.watched:
+            if watched is not None and (<Watched>watched).interest:
+                self.readiness.add((<Watched>watched).fd, (<Watched>watched).interest)
 
     cdef int adopt(self, Watched watched, int interest) except -1:
         """Watch something from now on."""
@@ -194,10 +218,13 @@ cdef class Loop:
             if watched is not None:
                 (<Watched>watched).drain()
 
-    def end_all(self):
-        """End what is watched, at once."""
+    def end_all(self, silently=False):
+        """End what is watched, at once; `silently`: without sending what waits for its peer,
+        which another process is about to send."""
         for watched in list(self.watched):
             if watched is not None:
+                if silently and hasattr(watched, "abort"):
+                    watched.abort()
                 (<Watched>watched).end_now()
         for _ in range(16):  # who puts itself there again is not waited for
             if not self.soon:
@@ -271,12 +298,12 @@ cdef class Loop:
         self.wake()
 
     cdef int wake(self) except -1:
-        if self.is_woken or self.wake_writer < 0:
-            return 0
-        self.is_woken = True
-        # With the GIL held: the loop's thread may be about to close() it.
-        if libc.write(self.wake_writer, b"\0", 1) < 0:
-            pass  # it is full: the loop is awake
+        # With the GIL held, or in turn: the loop's thread may be about to close() it.
+        with cython.critical_section(self):
+            if not self.is_woken and self.wake_writer >= 0:
+                self.is_woken = True
+                if libc.write(self.wake_writer, b"\0", 1) < 0:
+                    pass  # it is full: the loop is awake
         return 0
 
     cdef int run_soon(self) except -1:

@@ -8,6 +8,8 @@ to look and given away to sleep; where another thread computes, it comes back so
 late, so then the next sleeps are put off by a few looks.
 """
 
+import os
+
 from libc.errno cimport ENOMEM
 from libc.limits cimport INT_MAX
 from libc.stdlib cimport free, malloc, realloc
@@ -45,6 +47,18 @@ cdef class Readiness:
         """Close the epoll object, where there is one."""
         if self.by_epoll is not None:
             self.by_epoll.close()
+
+    def begin_again(self, is_running):
+        """After fork(), in the child: an epoll(7) object of its own, under the same number,
+        that watches nothing. In a copy of the parent's, what is added or removed is so for
+        the parent, too."""
+        cdef epoll fresh
+        if self.by_epoll is not None and self.by_epoll.epfd >= 0:
+            fresh = epoll()
+            os.dup2(fresh.epfd, self.by_epoll.epfd, False)
+            fresh.close()
+        elif self.by_poll is not None and not is_running:
+            self.by_poll = poll(KEY)  # another thread may have been in the midst of it
 
     def set_spin(self, spin_us):
         """Look for so many microseconds before each sleep; 0: don't."""

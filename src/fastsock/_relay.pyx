@@ -113,6 +113,9 @@ def relay(a, b, /, *, idle_timeout=None):
             if turn == FAILED:
                 raise_errno(state.forth.error or state.back.error or EBADF)
             PyErr_CheckSignals()
+            # The handler, or another thread while this one waited for the GIL.
+            if state.a.fd != state.fd_a or state.b.fd != state.fd_b:
+                raise_errno(EBADF)
         is_restored = True
         if restore(state.a, state.fd_a) + restore(state.b, state.fd_b) < 0:  # both are tried
             raise_errno(libc.errno)
