@@ -91,13 +91,13 @@ class BaseServer:
             for one in self.sockets:
                 self._listeners.append(Listener(one, self._hub))
             self._hub.call_when_room(self._connection_ended)
+            _servers.add(self)
         except BaseException:  # a number that does not fit, no fd left
             self._stop_listening()
             if loop is not None:  # it is part of a circle, which would keep its fds for long
                 loop.close()
             raise
         self._is_closed = False
-        _servers.add(self)
 
     # Life.
 
