@@ -12,6 +12,6 @@ tests/test_networks.py runs a part of it.
 
 def scenarios():
     """All of them: {name: (function, the implementations it runs on)}."""
-    from tests.networks import _chopped, _links, _packets  # noqa: F401: names its own
+    from tests.networks import _chopped, _links, _mtu, _packets, _refusals  # noqa: F401: name theirs
     from tests.networks._tally import SCENARIOS
     return SCENARIOS

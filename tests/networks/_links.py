@@ -9,7 +9,7 @@ import functools
 import fastsock
 
 from tests.networks._namespaces import LINK, NEAR
-from tests.networks._tally import TIMEOUT_S, Together, numbered, scenario, shape_of
+from tests.networks._tally import TIMEOUT_S, Together, numbered, outcome, scenario, shape_of
 from tests.networks._ways import WAYS, connected, implementations_of, wait_until
 from tests.networks._wire import wire
 
@@ -165,7 +165,7 @@ def lose(socket, tally, chance, kind, is_down):
             tally.check(len(arrived) <= sent < len(data),
                         f"bytes_sent {sent}, of which {len(arrived)} arrived")
         # What is asked next, and after that.
-        later = [shape_of(error_of(lambda: a.send(b"x"))), result_of(lambda: a.recv(1))]
+        later = [shape_of(error_of(lambda: a.send(b"x"))), outcome(lambda: a.recv(1))]
         return shape_of(error), later
 
 
@@ -174,13 +174,6 @@ def take(sock):
         return sock.recv(1 << 16)
     except BlockingIOError:
         return b""
-
-
-def result_of(function):
-    try:
-        return function()
-    except OSError as error:
-        return shape_of(error)
 
 
 for _kind in ("blocking", "timeout"):
@@ -236,11 +229,11 @@ def comes_back(_, tally, chance):
         with wire() as (near, far, carrier):
             near.ip(f"link set {LINK} down")
             with near.inside():
-                found = [result_of(lambda: socket.create_connection(("10.77.0.2", 9), timeout=0.2))]
+                found = [outcome(lambda: socket.create_connection(("10.77.0.2", 9), timeout=0.2))]
                 near.ip(f"link set {LINK} up")
-                found.append(result_of(
+                found.append(outcome(
                     lambda: socket.create_connection(("10.77.0.2", 9), timeout=TIMEOUT_S)))
-                found.append(result_of(lambda: socket.create_server((NEAR, 4000)).close()))
+                found.append(outcome(lambda: socket.create_server((NEAR, 4000)).close()))
         return found
     found = tally.same(attempt, "connecting")
     tally.check(found[0][0] == "OSError" and found[1][0] == "ConnectionRefusedError"

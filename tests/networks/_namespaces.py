@@ -83,6 +83,10 @@ class Namespace:
         finally:
             _system_call("setns", Namespace.home, CLONE_NEWNET)
         self.ip("link set lo up")
+        # Addresses of IPv6 can be used at once. (No more than a wait, where it is refused.)
+        for which in ("all", "default"):
+            with contextlib.suppress(NotPermitted):
+                self.set(f"ipv6/conf/{which}/accept_dad", 0)
 
     @contextlib.contextmanager
     def inside(self):

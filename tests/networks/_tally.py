@@ -113,6 +113,14 @@ def shape_of(error):
     return type(error).__name__, error.errno, str(error)
 
 
+def outcome(function):
+    """What it returns, or what it raises, in a form that can be compared."""
+    try:
+        return function()
+    except OSError as error:
+        return shape_of(error)
+
+
 def numbered(size, chance):
     """Bytes in records with numbers; `size` is made a multiple of a record's."""
     start = chance.getrandbits(40) << 20

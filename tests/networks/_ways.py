@@ -312,22 +312,18 @@ def way_serve(socket, near, far, tally, chance, size):
         tally.check(sum(seen) == size // 2 // 16 * 16 * each, f"the handler had {sum(seen)} bytes")
 
 
-PLAIN = {"sendall, recv": functools.partial(way_between, end_plain),
-         "send, recv_into, select": functools.partial(way_between, end_pieces),
-         "makefile": functools.partial(way_between, end_file),
-         "sendmsg, recvmsg": functools.partial(way_between, end_messages),
-         "sendfile": functools.partial(way_between, end_sendfile)}
-OWN = {"recv_exactly, sendmsg_all": functools.partial(way_between, end_exact),
-       "Stream": functools.partial(way_between, end_stream),
-       **{f"messages of {name}": functools.partial(
-           way_between, functools.partial(end_framed, name)) for name in FRAMINGS},
-       "relay()": way_relay, "Relay": way_relay_server, "Server": way_server,
-       "Server with TLS": way_server_tls, "serve()": way_serve}
-WAYS = {**PLAIN, **OWN}
+#: Those that need no more than two connected sockets, wherever these are.
+PLAIN_ENDS = {"sendall, recv": end_plain, "send, recv_into, select": end_pieces,
+              "makefile": end_file, "sendmsg, recvmsg": end_messages, "sendfile": end_sendfile}
+ENDS = {**PLAIN_ENDS, "recv_exactly, sendmsg_all": end_exact, "Stream": end_stream,
+        **{f"messages of {name}": functools.partial(end_framed, name) for name in FRAMINGS}}
+WAYS = {**{name: functools.partial(way_between, end) for name, end in ENDS.items()},
+        "relay()": way_relay, "Relay": way_relay_server, "Server": way_server,
+        "Server with TLS": way_server_tls, "serve()": way_serve}
 
 
 def implementations_of(way):
-    return ("stdlib", "fastsock") if way in PLAIN else ("fastsock",)
+    return ("stdlib", "fastsock") if way in PLAIN_ENDS else ("fastsock",)
 
 
 def wait_until(is_so, what, timeout_s=TIMEOUT_S):
