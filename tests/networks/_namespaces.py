@@ -174,8 +174,9 @@ def routed(far_mtu=1500):
             space.ip(f"route add default via 10.77.{number}.254")
         router.set("ipv4/ip_forward", 1)
         router.set("ipv6/conf/all/forwarding", 1)
-        router.set("ipv4/icmp_ratelimit", 0)
-        router.set("ipv6/icmp/ratelimit", 0)
+        for space in (near, router, far):
+            space.set("ipv4/icmp_ratelimit", 0)
+            space.set("ipv6/icmp/ratelimit", 0)
         yield near, router, far
 
 
