@@ -12,7 +12,7 @@ tests/test_networks.py runs a part of it.
 
 def scenarios():
     """All of them: {name: (function, the implementations it runs on)}."""
-    from tests.networks import (  # noqa: F401: name theirs
+    from tests.networks import (  # noqa: F401
         _chopped, _families, _icmp, _links, _mtu, _packets, _refusals,
     )
     from tests.networks._tally import SCENARIOS

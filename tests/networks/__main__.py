@@ -45,16 +45,17 @@ def main():
 def run_all(child, words, seed):
     began = time.monotonic()
     totals = collections.Counter(dict.fromkeys(
-        ("scenarios", "wrong", "skipped", "errors_met", *SUMMED), 0))
+        ("scenarios", "runs", "wrong", "skipped", "errors_met", *SUMMED), 0))
     print(f"{'scenario':62} {'on':8} {'sent':>9} {'received':>9} {'lost':>5} {'twice':>5} "
           f"{'seconds':>7} {'wrong':>5}  errors met", flush=True)
     for name, (_, implementations) in scenarios().items():
         if words and not any(word in name for word in words):
             continue
+        totals["scenarios"] += 1
         for on in implementations:
             found = child.run(name, on, seed)
             row(name, on, found)
-            totals["scenarios"] += 1
+            totals["runs"] += 1
             totals["skipped"] += found["skipped"] is not None
             totals["wrong"] += bool(found["wrong"])
             totals["errors_met"] += sum(found["errors"].values())

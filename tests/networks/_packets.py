@@ -5,10 +5,10 @@ import functools
 
 import fastsock
 
-from tests.networks._namespaces import FAR, NotPermitted, ip, linked
+from tests.networks._namespaces import FAR, NotPermitted, linked
 from tests.networks._namespaces import LINK
-from tests.networks._tally import TIMEOUT_S, Together, scenario
-from tests.networks._ways import WAYS, implementations_of, wait_until
+from tests.networks._tally import TIMEOUT_S, scenario
+from tests.networks._ways import WAYS, implementations_of
 from tests.networks._wire import Misbehaviour, wire
 
 #: What a wire does, and how often.

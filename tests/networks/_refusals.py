@@ -10,7 +10,7 @@ import select
 
 import fastsock
 
-from tests.networks._namespaces import FAR, FAR6, LINK, ROUTED_FAR, ROUTED_FAR6, linked, routed
+from tests.networks._namespaces import FAR, LINK, ROUTED_FAR, ROUTED_FAR6, linked, routed
 from tests.networks._tally import (
     TIMEOUT_S, Together, numbered, outcome, scenario, shape_of,
 )
