@@ -1,6 +1,6 @@
 """The process with the servers: one of each kind, each in a thread.
 
-    python -m tests.soak._servers KEYFILE
+    python -m tests.soak._servers KEYFILE      none: without TLS
 
 Prints their ports, and then a line of JSON for each line that it reads: what they counted, and
 what the process holds. It ends when its input does.
@@ -91,12 +91,13 @@ def counting(counts, name):
 
 def main():
     from tests.soak._usage import usage
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(sys.argv[1])
     counts = {}
     servers = {"protocol": fastsock.Server(Echo, ADDRESS),
-               "tls": fastsock.Server(EchoTLS, ADDRESS, ssl_context=context),
                "behind": fastsock.Server(EchoBehindRelay, ADDRESS)}
+    if sys.argv[1] != "none":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[1])
+        servers["tls"] = fastsock.Server(EchoTLS, ADDRESS, ssl_context=context)
     for name, framing in FRAMINGS.items():
         servers[name] = HandlerServer(counting(counts, name), ADDRESS, framing=framing)
     one = counting(counts, "batch")

@@ -20,6 +20,7 @@ class _Mallinfo2(ctypes.Structure):
 
 
 # Looked up once: ctypes keeps memory for each time.
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 _mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
 if _mallinfo2 is not None:
     _mallinfo2.restype = _Mallinfo2
@@ -37,6 +38,8 @@ def malloc_bytes():
 def usage():
     """{name: number} of this process."""
     gc.collect()
+    if _malloc_trim is not None:
+        _malloc_trim(0)  # or what malloc() keeps of what it got back would be seen in the RSS
     found = {"fds": len(os.listdir("/proc/self/fd")), "rss_kib": rss_kib(os.getpid()),
              "python_blocks": sys.getallocatedblocks()}
     in_use = malloc_bytes()
