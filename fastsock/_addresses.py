@@ -153,6 +153,7 @@ def _opened(address: _Address, backlog: int, reuse_port: bool, mode: int) -> lis
     found = stdlib_socket.getaddrinfo(
         host or None, port, type=stdlib_socket.SOCK_STREAM, flags=stdlib_socket.AI_PASSIVE)
     sockets: list[socket] = []
+    absent: OSError | None = None
     try:
         for family, type_, proto, _, sockaddr in dict.fromkeys(found):
             if port == 0 and sockets:  # the port that the first got, in the other family too
@@ -160,7 +161,8 @@ def _opened(address: _Address, backlog: int, reuse_port: bool, mode: int) -> lis
             try:
                 sock = socket(family, type_, proto)
             except OSError as error:
-                if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT) and len(found) > 1:
+                if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
+                    absent = error
                     continue
                 raise
             sockets.append(sock)
@@ -172,9 +174,16 @@ def _opened(address: _Address, backlog: int, reuse_port: bool, mode: int) -> lis
             try:
                 sock.bind(sockaddr)
             except OSError as error:
-                raise OSError(error.errno,
-                              f"can't listen on {sockaddr!r}: {error.strerror}") from None
+                refusal = OSError(error.errno, f"can't listen on {sockaddr!r}: {error.strerror}")
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise refusal from None
+                # A name is often both ::1 and 127.0.0.1 where there is but one of them.
+                absent = refusal
+                sockets.pop().close()
+                continue
             _listening(sock, backlog)
+        if absent is not None and not sockets:
+            raise absent
     except BaseException:
         for sock in sockets:
             sock.close()

@@ -54,6 +54,22 @@ def test_ipv6(serve_ours, address):
     assert peername == client.getsockname() and len(peername) == 4
 
 
+@pytest.mark.parametrize("absent_first", [False, True])
+def test_a_name_of_which_one_address_is_absent(serve_ours, monkeypatch, absent_first):
+    # As localhost is, where IPv6 is switched off.
+    hosts = ["127.0.0.1", "192.0.2.1"]  # the second is for documentation: RFC 5737
+    resolve = stdlib_socket.getaddrinfo
+    monkeypatch.setattr(stdlib_socket, "getaddrinfo", lambda name, *arguments, **keywords: [
+        found for host in sorted(hosts, reverse=absent_first)
+        for found in resolve(host, *arguments, **keywords)])
+    server = serve_ours(Echo, address=("a.name", 0))
+    assert [host for host, port in server.server.addresses] == ["127.0.0.1"]
+    check(server)
+    hosts.remove("127.0.0.1")
+    with pytest.raises(OSError, match="can't listen on .'192.0.2.1', 0.: Cannot assign"):
+        fastsock.Server(Echo, ("a.name", 0))
+
+
 def test_a_host_that_is_a_name(serve_ours):
     server = serve_ours(Echo, address=("localhost", 0))
     assert len({address[1] for address in server.server.addresses}) == 1
