@@ -5,12 +5,13 @@ import errno
 import os
 import pickle
 import struct
+import tempfile
 import threading
 
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S
+from tests.conftest import TIMEOUT_S, open_fds
 from tests.workers import Worker, needs_to_see_sleepers
 
 SEQPACKET = getattr(fastsock, "SOCK_SEQPACKET", None)
@@ -305,3 +306,29 @@ def test_truncated_datagrams_pickle():
     found.full_size = 10
     copy = pickle.loads(pickle.dumps(found))
     assert copy == b"abc" and copy.full_size == 10
+
+
+@pytest.mark.parametrize("end", ["received into again", "cleared", "freed"])
+def test_descriptors_that_nobody_asks_for_are_closed(end):
+    a, b = fastsock.socketpair(fastsock.AF_UNIX, fastsock.SOCK_DGRAM)
+    with a, b, tempfile.TemporaryFile() as file:
+        batch = fastsock.DatagramBatch(3)
+        before = len(open_fds())
+        for _ in range(2):
+            fastsock.send_fds(a, [b"x"], [file.fileno(), file.fileno()])
+        assert b.recvmmsg_into(batch, ancillary=True) == 2
+        assert len(open_fds()) == before + 4
+        [(_, _, data)] = batch.ancillary(1)
+        ours = array.array("i", data)
+        if end == "received into again":
+            a.send(b"y")
+            b.recvmmsg_into(batch)
+        elif end == "cleared":
+            batch.clear()
+        else:
+            del batch
+        assert len(open_fds()) == before + 2
+        for fd in ours:
+            assert not os.get_inheritable(fd)
+            assert os.path.sameopenfile(fd, file.fileno())
+            os.close(fd)

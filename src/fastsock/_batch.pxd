@@ -28,6 +28,7 @@ cdef class DatagramBatch:
     cdef char *controls                 # NULL until control messages are asked for
     cdef Py_ssize_t slots_used
     cdef Py_ssize_t written             # buffers that the kernel wrote to last time
+    cdef Py_ssize_t slots_with_controls  # whose descriptors may still be nobody's
     cdef bint had_controls              # and was it given room for control messages?
     cdef Entry *entries                 # ... and an entry a datagram
     cdef Py_ssize_t entry_room
@@ -39,6 +40,8 @@ cdef class DatagramBatch:
     cdef int make_block(self, Py_ssize_t room) except -1
     cdef int want_controls(self) except -1
     cdef int prepare(self, bint with_controls) noexcept
+    cdef int own_controls(self) noexcept
+    cdef int close_unclaimed_fds(self) noexcept
     cdef int take_in(self, Py_ssize_t slots) except -1
     cdef int add_entries(self, Py_ssize_t slot, Py_ssize_t segment_size) except -1
     cdef int claim(self) except -1

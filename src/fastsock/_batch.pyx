@@ -14,7 +14,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memmove
 
-from fastsock._ancillary cimport unpack
+from fastsock._ancillary cimport close_received_fds, unpack
 from fastsock._arguments cimport as_size
 from fastsock._buffers cimport borrow_readable
 from fastsock._libc cimport (
@@ -30,6 +30,7 @@ cdef extern from "_claim.h" nogil:
 cdef enum:
     MOST_DATAGRAMS = 1024       # UIO_MAXIOV: what one system call takes
     IPPROTO_UDP = 17
+    CLAIMED = 1 << 28           # in msg_flags: a bit that the kernel leaves alone
 
 
 class TruncatedDatagram(bytes):
@@ -88,6 +89,7 @@ cdef class DatagramBatch:
             raise
 
     def __dealloc__(self):
+        self.close_unclaimed_fds()
         free(self.messages)
         free(self.parts)
         free(self.addresses)
@@ -102,6 +104,7 @@ cdef class DatagramBatch:
     cdef int make_block(self, Py_ssize_t room) except -1:
         """Memory of `room` bytes a kernel buffer; what was in the batch is gone."""
         cdef Py_ssize_t index
+        self.close_unclaimed_fds()
         self.block = PyByteArray_FromStringAndSize(NULL, self.count * room)
         self.view = memoryview(self.block)
         self.room = room
@@ -127,6 +130,7 @@ cdef class DatagramBatch:
         cdef Py_ssize_t index
         cdef Py_ssize_t stale = self.written if with_controls == self.had_controls else self.count
         cdef msghdr *header
+        self.close_unclaimed_fds()
         for index in range(stale):
             header = &self.messages[index].msg_hdr
             header.msg_namelen = sizeof(sockaddr_storage)
@@ -137,6 +141,23 @@ cdef class DatagramBatch:
         self.had_controls = with_controls
         self.written = 0
         self.used = self.slots_used = 0
+        return 0
+
+    cdef int close_unclaimed_fds(self) noexcept:
+        """Close the descriptors that came with datagrams, and that nobody asked for."""
+        cdef Py_ssize_t slot
+        for slot in range(self.slots_with_controls):
+            if not self.messages[slot].msg_hdr.msg_flags & CLAIMED:
+                close_received_fds(&self.messages[slot].msg_hdr)
+        self.slots_with_controls = 0
+        return 0
+
+    cdef int own_controls(self) noexcept:
+        """Have the descriptors that came closed, unless they are asked for."""
+        cdef Py_ssize_t slot
+        self.slots_with_controls = self.slots_used
+        for slot in range(self.slots_used):
+            self.messages[slot].msg_hdr.msg_flags &= ~CLAIMED
         return 0
 
     cdef int take_in(self, Py_ssize_t slots) except -1:
@@ -255,11 +276,19 @@ cdef class DatagramBatch:
 
     def ancillary(self, index, /):
         """The control messages that came with it: a list of (level, type, data). Empty
-        unless recvmmsg_into() was asked for them."""
-        return unpack(&self.messages[self.entry(index).slot].msg_hdr)
+        unless recvmmsg_into() was asked for them.
+
+        Descriptors among them are yours to close once they were asked for. Those that were
+        not are closed when the batch is used again, cleared or freed.
+        """
+        cdef msghdr *header = &self.messages[self.entry(index).slot].msg_hdr
+        found = unpack(header)
+        header.msg_flags |= CLAIMED
+        return found
 
     def clear(self):
         """Forget the datagrams."""
+        self.close_unclaimed_fds()
         self.used = self.slots_used = 0
 
     cdef object text_of(self, const Entry *entry):

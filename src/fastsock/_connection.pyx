@@ -170,29 +170,26 @@ cdef list accept_many(SocketHead *sock, object cls, Py_ssize_t limit):
             error = libc.errno
         FASTSOCK_COUNT(counters.system_calls[<int>NAME_ACCEPT], 1)
         if accepted < 0:
-            if error in (EINTR, ECONNABORTED):
-                PyErr_CheckSignals()
+            if error == ECONNABORTED:
                 continue
-            break  # EAGAIN: none is left; anything else the next call will meet
+            # EAGAIN: none is left. EINTR: a handler that raises must not lose those who were
+            # accepted; it runs when they are handed out. Anything else the next call will meet.
+            break
         connections.append(connection_of(sock, cls, <int>accepted, &peer))
     return connections
 
 
-cdef bint has_waiting(int fd) except -1:
-    """Does one wait to be accepted? False also where poll(2) fails (ENOMEM), which the next
-    call will meet: raising would lose those who were accepted before."""
+cdef bint has_waiting(int fd) noexcept:
+    """Does one wait to be accepted? False also where poll(2) fails (ENOMEM, EINTR), which
+    the next call will meet: raising would lose those who were accepted before."""
     cdef pollfd watched
-    cdef int found, error
+    cdef int found
     watched.fd = fd
     watched.events = POLLIN
-    while True:
-        with nogil:
-            found = poll(&watched, 1, 0)
-            error = libc.errno
-        FASTSOCK_COUNT(counters.system_calls[<int>POLL], 1)
-        if found >= 0 or error != EINTR:
-            return found > 0
-        PyErr_CheckSignals()
+    with nogil:
+        found = poll(&watched, 1, 0)
+    FASTSOCK_COUNT(counters.system_calls[<int>POLL], 1)
+    return found > 0
 
 
 cdef int shutdown(SocketHead *sock, int how) except -1:

@@ -156,6 +156,9 @@ cdef class ExtraMethods:
             Waits for the first as accept() does, and for no other. Where accepting
             fails after the first (EMFILE), the list ends there, and the next call
             raises.
+
+        Where other threads or processes accept from the same listener, give it a timeout:
+        without one, a connection that they take between poll(2) and accept(2) is waited for.
         """
         cdef SocketHead *head = head_of(self)
         cdef Py_ssize_t most = as_size(limit)

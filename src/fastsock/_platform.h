@@ -282,6 +282,13 @@ static inline int fastsock_socket(int family, int type, int proto)
 #endif
 }
 
+/* Received descriptors are then not inherited; macOS has no such flag. */
+#ifdef MSG_CMSG_CLOEXEC
+#define FASTSOCK_MSG_CMSG_CLOEXEC MSG_CMSG_CLOEXEC
+#else
+#define FASTSOCK_MSG_CMSG_CLOEXEC 0
+#endif
+
 /* accept(2) whose fd is not inherited by exec. */
 static inline int fastsock_accept(int fd, struct sockaddr *address,
                                   socklen_t *size)

@@ -7,6 +7,7 @@ from fastsock._libc cimport msghdr, nfds_t, off_t, pollfd, sockaddr, sockaddr_st
 cdef extern from "_platform.h" nogil:
     const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES, FASTSOCK_SHARES_PORTS
     const bint FASTSOCK_ACCEPT_INHERITS_NONBLOCK
+    const int FASTSOCK_MSG_CMSG_CLOEXEC
     const int FASTSOCK_DONTWAIT
     const int FASTSOCK_IOV_MAX
     const int FASTSOCK_NOSIGNAL

@@ -21,7 +21,9 @@ from fastsock._libc cimport (
 )
 from fastsock._object cimport SocketHead
 from fastsock._operation cimport RECEIVE, Operation
-from fastsock._platform cimport FastsockMessage, fastsock_recvmmsg
+from fastsock._platform cimport (
+    FASTSOCK_MSG_CMSG_CLOEXEC, FastsockMessage, fastsock_recvmmsg,
+)
 from fastsock._self cimport head_of
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport RECVMMSG as NAME_RECVMMSG
@@ -71,6 +73,8 @@ cdef int receive(SocketHead *head, DatagramBatch batch, Py_ssize_t count, int fl
     # All of them would be the same datagram.
     receiving.count = 1 if flags & MSG_PEEK else <unsigned int>count
     receiving.flags = flags | MSG_TRUNC
+    if ancillary:
+        receiving.flags |= FASTSOCK_MSG_CMSG_CLOEXEC
     received = call(head, &OPERATION, &receiving,
                     traits_of(head, flags, count * batch.room, not ancillary), &budget)
     batch.written = received
@@ -115,7 +119,8 @@ def recvmmsg_into(self, DatagramBatch batch not None, /, flags=0, *, ancillary=F
     flags : int
         As for recv().
     ancillary : bool
-        Also keep control messages, for batch.ancillary(i).
+        Also keep control messages, for batch.ancillary(i). Descriptors among them are not
+        inherited by child processes (MSG_CMSG_CLOEXEC).
 
     Returns
     -------
@@ -126,6 +131,8 @@ def recvmmsg_into(self, DatagramBatch batch not None, /, flags=0, *, ancillary=F
     batch.claim()
     try:
         receive(head_of(self), batch, batch.count, as_int(flags), ancillary)
+        if ancillary:
+            batch.own_controls()
         return batch.used
     except:
         batch.used = batch.slots_used = 0
@@ -148,7 +155,8 @@ def recvmmsg(self, count, bufsize=2048, flags=0, *, ancillary=False):
     flags : int
         As for recv(); with MSG_PEEK one datagram is returned.
     ancillary : bool
-        Also return control messages.
+        Also return control messages. Descriptors among them are not inherited by child
+        processes (MSG_CMSG_CLOEXEC).
 
     Returns
     -------
