@@ -4,6 +4,7 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 
@@ -76,3 +77,8 @@ def test_server_of_the_documentation(tmp_path, code):
             thread.join()
     shown = log.read_text()
     assert "Traceback" not in shown or shown.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_the_page_on_reliability_says_what_the_figures_say():
+    subprocess.run([sys.executable, ROOT / "tools" / "write_reliability.py", "--check"],
+                   check=True)

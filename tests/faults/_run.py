@@ -226,9 +226,10 @@ def once(scenario, run):
     # Without memory an exception may come anywhere, also before a `with` has begun.
     if problem is None and warned and not run.lacked_memory:
         problem = f"closed by being forgotten: {warned[0].message}"
-    if run.fault is not None and run.fault.name == "malloc" and limbo.locked():
+    if run.fault is not None and run.fault.name == "malloc" and limbo._is_owned():
         # `with lock:` lets go by lock.__exit__(), which asks for memory for its arguments.
-        limbo.release()
+        while limbo._is_owned():
+            limbo.release()
         return Result(INTERPRETERS, None, None, run)
     outcome = RAISED if run.error is not None else UNHARMED if run.was_met else NOT_MET
     return Result(outcome, run.error, problem, run)

@@ -59,7 +59,7 @@ def difference(scenario, setting, operations, folders, counts=None):
     but of time: `unsteady` keeps it.
     """
     seen = None
-    for _ in range(3):
+    for _ in range(5):
         first, second = (record(name, scenario, setting, operations, folders[name])
                          for name in MODULES)
         if counts is not None and seen is None:

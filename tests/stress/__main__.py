@@ -8,6 +8,7 @@ import argparse
 import faulthandler
 import json
 import secrets
+import signal
 import sys
 import time
 
@@ -31,6 +32,9 @@ def main():
     if reason := _peers.why_not():
         print(f"no stress can be made: {reason}")
         return 77
+    # A shell's background job ignores SIGINT, and so would what is to be interrupted by it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = options.seed if options.seed is not None else secrets.token_hex(4)
     print(f"seed {seed}")
     import tests.stress._all  # noqa: F401
