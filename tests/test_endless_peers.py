@@ -7,6 +7,7 @@ is held, and who else is served meanwhile: no times.
 
 import contextlib
 import itertools
+import resource
 import os
 import socket as stdlib_socket
 import struct
@@ -146,6 +147,12 @@ def test_feed_refuses_what_never_becomes_a_message(framing, begin, more):
             fed += len(piece)
             assert fed <= LIMIT + 1000
             framing.feed(piece)
+    # Whoever does not heed it feeds nothing.
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(1000):
+        with pytest.raises((LimitOverrunError, FramingError)):
+            framing.feed(bytes(200_000))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 100_000
     with pytest.raises((LimitOverrunError, FramingError)):
         framing.feed_eof()  # other tests use this framing, too
 

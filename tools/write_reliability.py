@@ -41,9 +41,10 @@ def of_stress(figures):
 
 def of_soak(figures):
     return (f"{figures['seconds'] / 60:.0f} minutes, {figures['conversations']:,} conversations "
-            f"beside {figures['bad_clients']:,} bad clients, "
-            f"{figures['bytes_each_way'] / 1e9:.1f} GB each way; the servers grew by "
-            f"{figures['servers_malloc_bytes_growth'] / 1024:.0f} KiB of malloc() and "
+            f"beside {figures['conversations_of_bad_clients']:,} bad clients, "
+            f"{figures['sent_bytes'] / 1e9:.1f} GB each way; the servers grew by "
+            f"{figures['servers_malloc_kib_growth']:.0f} KiB of malloc(), "
+            f"{figures['servers_python_blocks_growth']:.0f} Python blocks and "
             f"{figures['servers_fds_at_end'] - figures['servers_fds_at_start']} descriptors; "
             "all counters add up")
 

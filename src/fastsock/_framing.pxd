@@ -15,6 +15,7 @@ cdef class Framing:
     cdef readonly Py_ssize_t limit
     cdef Inbox fed              # what feed() was given and is no whole message yet
     cdef Py_ssize_t fed_searched
+    cdef bint is_refused        # what feed() was given is no message, and never will be
 
     cdef int check_unmade(self) except -1
     cdef int set_limit(self, object limit) except -1

@@ -140,15 +140,22 @@ cdef class Framing:
         LimitOverrunError, FramingError
             The next message is too long, or none. Messages before it were returned
             before: if this call has some, it returns them, and the next one raises.
+            From then on each call raises the same, until feed_eof() was called.
         """
         cdef BufferView view
         self.check_made()
         borrow_readable(data, &view)
         try:
-            append(&self.fed, <const char *>view.buf, view.len)
+            # Behind what is no message nothing is one: it would only be kept.
+            if not self.is_refused:
+                append(&self.fed, <const char *>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
-        found = messages_in(self, &self.fed, &self.fed_searched, LARGEST_LIMIT)
+        try:
+            found = messages_in(self, &self.fed, &self.fed_searched, LARGEST_LIMIT)
+        except (LimitOverrunError, FramingError):
+            self.is_refused = True
+            raise
         settle(&self.fed)
         return found
 
@@ -170,6 +177,7 @@ cdef class Framing:
             free_inbox(&self.fed)
             self.fed.taken = 0
             self.fed_searched = 0
+            self.is_refused = False
 
     def encode(self, payload, /):
         """The bytes to send for one message.
