@@ -32,9 +32,7 @@ cdef extern from "<string.h>" nogil:
 cdef enum:
     LONGEST_LINE = 65536
     LARGEST_MESSAGE = 16777216
-
-# Sizes stay far from what a Py_ssize_t can't hold.
-cdef Py_ssize_t LARGEST_LIMIT = 1 << 40
+cdef Py_ssize_t LARGEST_LIMIT = 1 << 40  # sizes stay far from what a Py_ssize_t can't hold
 
 
 cdef int raise_overrun(Framing framing, object size, Py_ssize_t consumed) except -1:
@@ -138,16 +136,14 @@ cdef class Framing:
         Raises
         ------
         LimitOverrunError, FramingError
-            The next message is too long, or none. Messages before it were returned
-            before: if this call has some, it returns them, and the next one raises.
-            From then on each call raises the same, until feed_eof() was called.
+            The next message is too long, or none. If this call has some before it, it
+            returns them. From then on each raises the same, until feed_eof() was called.
         """
         cdef BufferView view
         self.check_made()
         borrow_readable(data, &view)
         try:
-            # Behind what is no message nothing is one: it would only be kept.
-            if not self.is_refused:
+            if not self.is_refused:  # else it would only be kept
                 append(&self.fed, <const char *>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
