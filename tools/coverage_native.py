@@ -4,13 +4,14 @@ Job: `measured()` is what ran of each source file. Plain data, no output.
 
 What is counted, for a .pyx or .pxd:
 
-- A line: one for which Cython generated C; it ran if any of that C did. The line of a
-  function's name ran if the function was entered.
+- A line: one for which Cython generated C; it ran if any of that C did. The line that begins a
+  cdef function or a method ran if it was entered; that of a plain `def`, with the module.
 - A branch: one way out of a condition that is written in the source: `if`, `elif`, `while`,
   `for` (into the body, past it), `x if c else y`, each operand of `and` and `or`, of which the
   last is the same as the whole, and each case of what Cython makes a C switch. Two ways each,
-  and more of a switch. What Cython adds by itself is none: is this NULL, did it raise, which
-  except clause fits, are there too many arguments, drop the reference.
+  and more of a switch. One of `x in (A, B)`, of isinstance(x, (A, B)) and of min(a, b) is none:
+  the whole is. What Cython adds by itself is none: is this NULL, did it raise, which except
+  clause fits, are there too many arguments, drop the reference.
 - Copies are one: an inline function of a .pxd in many modules, a `finally` in many ways out.
 
 For a header: the lines and the branches of C, as gcc counts them, over all modules. What is
@@ -36,10 +37,22 @@ _CONDITION = re.compile(
     rf"|if \((?:(?:un)?likely\()?!{_VALUE}\)?\) break;$"
     rf"|if \({_VALUE} >= (?:__pyx_temp|\d+)\) break;$"
     rf"|if \(unlikely\({_VALUE} == 0\)\) break;$"
-    rf"|for \((?:__pyx_t_\d+|__pyx_temp) ?=.*\{{$"
+    r"|for \(__pyx_t_\d+ ?=.*\{$"
     r"|switch \((?!__pyx_nargs).*\{$")
 #: `for` over what is no list: the end of the iterator.
+_LISTED = re.compile(r"if \(likely\(!__pyx_t_\d+\)\) \{$")
 _ITERATED = re.compile(r"if \(unlikely\(!__pyx_t_\d+\)\) \{$")
+
+_KEYWORD = re.compile(r"\b(?:if|elif|else|while|for|and|or|in|not)\b")
+_PLAIN = re.compile(r"\s*(?:if|elif|for)\b.*:$")
+_NO_CONDITION = re.compile(r"(?:except|with|try|def|import|from)\b")
+#: A number of `x in (A, B)`, the smaller of min(): parts of one expression.
+_COMPARED = re.compile(r"= \(__pyx_t_\d+ (?:[!=]=|[<>]) [\w>.-]+\);$"
+                       r"|= \(__Pyx_PyLong_BoolEqObjC\(__pyx_t_")
+_INSIDE = re.compile(r" in \(|\b(?:min|max)\(")
+#: A type of isinstance(x, (A, B)).
+_TYPE = re.compile(r"= Py\w+_Check\(|= __Pyx_TypeCheck\(|= PyObject_TypeCheck\(")
+_TYPES = re.compile(r"\bisinstance\(\w+, \(")
 
 
 class File:
@@ -47,7 +60,7 @@ class File:
 
     def __init__(self):
         self.lines = collections.Counter()
-        # {(line, which condition): [(is the way one in which it holds, how often)]}
+        # {(line, which condition): how often each way}
         self.branches = {}
 
     def add_line(self, line, count):
@@ -71,13 +84,25 @@ def _counted(folder):
             yield found["file"], found["lines"]
 
 
-def _is_written(text, source):
+def _is_written(text, before, source):
     """Is this line of C a condition of the source's line, and none that Cython added?"""
-    if source.startswith(("except", "with ", "try", "def ")) or "Py_None" in text:
+    if not _KEYWORD.search(source) or _NO_CONDITION.match(source) or "Py_None" in text:
+        return False
+    if _COMPARED.search(before) and _INSIDE.search(source) or _TYPE.search(before) and (
+            _TYPES.search(source) and not text.startswith("if (__")):
         return False
     if _ITERATED.match(text):
-        return source.startswith("for ") or " for " in source
-    return _CONDITION.match(text) is not None
+        return "for " in source
+    # The likely one: is what is iterated a list?
+    return not _LISTED.match(text) and _CONDITION.match(text) is not None
+
+
+def _name_of(text, before):
+    """The same for each copy of a condition."""
+    # One `for` may be over a list or another iterable, and has an end for each.
+    if _ITERATED.match(text) or text.endswith(" break;"):
+        return "end"
+    return re.sub(r"\d+", "", before + text)
 
 
 def _add_generated(path, lines, files):
@@ -117,9 +142,8 @@ def _add_generated(path, lines, files):
                 continue
             if number in is_counted:
                 file.add_line(place[1], counts[number])
-            if number in branches and _is_written(stripped, source):
-                # The same text of another copy: the same condition.
-                name = re.sub(r"\d+", "", before if is_code else "") + re.sub(r"\d+", "", stripped)
+            if number in branches and _is_written(stripped, before if is_code else "", source):
+                name = _name_of(stripped, before if is_code else "")
                 file.add_branches(place[1], name, branches[number])
             is_code, before = True, stripped
 
@@ -144,3 +168,17 @@ def measured(folder="build"):
         elif path.suffix == ".c" and path.match("build/cython/src/fastsock/*.c"):
             _add_generated(path, lines, files)
     return dict(sorted(files.items()))
+
+
+def not_understood(files):
+    """Lines with a condition of which no branch was found: this Cython writes other C."""
+    for path, file in files.items():
+        if path.suffix == ".h":
+            continue
+        text = path.read_text().splitlines()
+        known = {line for line, _name in file.branches}
+        for line in sorted(file.lines):
+            # Of a body that is only `pass`, nothing is generated.
+            if (_PLAIN.match(text[line - 1]) and line not in known
+                    and text[line].strip() != "pass"):
+                yield f"{path}:{line}: {text[line - 1].strip()}"

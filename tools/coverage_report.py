@@ -63,8 +63,8 @@ def python_files(folder):
                        set(found["missing_lines"]), found["summary"]["num_branches"], missing)
 
 
-def native_files():
-    for path, found in coverage_native.measured().items():
+def native_files(found_files):
+    for path, found in found_files.items():
         missing = {}
         for (line, _name), counts in found.branches.items():
             if not all(counts):
@@ -171,7 +171,9 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     arguments = parser.parse_args()
 
-    files = [*python_files(arguments.folder), *native_files()]
+    native = coverage_native.measured()
+    strange = list(coverage_native.not_understood(native))
+    files = [*python_files(arguments.folder), *native_files(native)]
     blocks = [block for file in files
               for block in blocks_of(file, pathlib.Path(file.path).read_text().splitlines())]
     reasons = read_reasons(REASONS.read_text())
@@ -207,13 +209,15 @@ def main():
     if not (arguments.folder / "is_whole").exists():
         print("a part of the suite: not judged")
         return status
+    for place in strange:
+        print(f"NO BRANCH FOUND in what Cython makes of {place}")
     for name in idle:
         print(f"COVERED, or not there: {name}")
     low = [name for name, figure in figures.items()
            if name.endswith("_percent") and figure < WANTED_PERCENT]
     for name in low:
         print(f"BELOW {WANTED_PERCENT} %: {name}")
-    return status or bool(unnamed or idle or low)
+    return status or bool(unnamed or idle or low or strange)
 
 
 if __name__ == "__main__":
