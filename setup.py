@@ -4,6 +4,7 @@ Environment:
   FASTSOCK_PORTABLE=1   build as on a POSIX system without Linux's additions
   FASTSOCK_DEBUG=1      -O0 -g, with C assertions
   FASTSOCK_SANITIZE=X   -O1 -g -fsanitize=X; see tools/sanitize
+  FASTSOCK_COVERAGE=1   -O0, with gcc's counters; see tools/coverage
   SOURCE_DATE_EPOCH     the time that goes into the archives, for builds of the same bytes
 """
 
@@ -29,9 +30,11 @@ from setuptools.command.sdist import sdist  # noqa: E402
 SOURCE = pathlib.Path("src/fastsock")
 DEBUG = os.environ.get("FASTSOCK_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTSOCK_SANITIZE")
+COVERAGE = os.environ.get("FASTSOCK_COVERAGE") == "1"
 PORTABLE = os.environ.get("FASTSOCK_PORTABLE") == "1"
 # Each kind of build in a folder of its own: what one has made must not be taken for another's.
-BUILD = "/".join(["build", *["portable"] * PORTABLE, *["debug"] * DEBUG])
+BUILD = "/".join(["build", *["portable"] * PORTABLE, *["debug"] * DEBUG,
+                  *["coverage"] * COVERAGE])
 LINUX = sys.platform == "linux"
 
 # What gcc and clang, also zig's and Apple's, understand alike. Counted by callgrind: with -O3
@@ -48,8 +51,15 @@ LINKED = ["-Wl,-s", "-Wl,-z,relro", "-Wl,-z,now"] if LINUX else []
 # Not fortified: the sanitizers don't know the functions that take the places of the plain ones.
 SANITIZED = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=undefined", "-O1", "-g",
              "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
-COMPILED = SANITIZED if SANITIZE else ["-O0", "-g"] if DEBUG else OPTIMISED + HARDENED
-if SANITIZE:
+# Counters that threads share; the way of writing them is kept, for a process that os._exit() ends.
+COUNTED = ["--coverage", "-fprofile-update=atomic", "-O0", "-U_FORTIFY_SOURCE"]
+if COVERAGE:
+    COMPILED = COUNTED
+else:
+    COMPILED = SANITIZED if SANITIZE else ["-O0", "-g"] if DEBUG else OPTIMISED + HARDENED
+if COVERAGE:
+    LINKED = ["--coverage", "-Wl,-u,__gcov_dump"]
+elif SANITIZE:
     LINKED = [f"-fsanitize={SANITIZE}"]
 elif DEBUG:
     LINKED = []
