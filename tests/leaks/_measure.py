@@ -23,6 +23,8 @@ BATCHES = 4
 #: Caches (addresses of peers, memory for receives) may be full later: so many batches more.
 MORE_BATCHES = 16
 CACHE_OF_PEERS = 256
+#: One that was made for more datagrams is used again for fewer.
+LARGEST_BATCH = 16
 #: All of 127.0.0.0/8 is this machine on Linux; elsewhere the ports alone differ.
 ONE_MACHINES_ADDRESSES = sys.platform == "linux"
 
@@ -124,7 +126,7 @@ def fill_the_cache_of_peers():
                 if ONE_MACHINES_ADDRESSES:
                     source.bind((f"127.0.{number >> 7}.{number % 128 + 1}", 0))
                 source.sendto(b"x", target.getsockname())
-                target.recvmmsg(1)
+                target.recvmmsg(LARGEST_BATCH)
 
 
 def examine(scenario, rounds):
