@@ -23,9 +23,12 @@ INPUTS = 40
 
 def sequence(seed, *, run):
     """A sequence of tests.fuzz, on fastsock's sockets alone."""
-    drawn = search.sequence(random.Random(f"leaks {seed}").choice)
+    scenario, setting, operations = search.sequence(random.Random(f"leaks {seed}").choice)
+    # numpy is not made for an interpreter that counts references: its own count wrongly.
+    operations = [each for each in operations if not any(
+        isinstance(argument, str) and argument.startswith("numpy") for argument in each)]
     with tempfile.TemporaryDirectory() as folder:
-        comparing.record("fastsock", *drawn, folder)
+        comparing.record("fastsock", scenario, setting, operations, folder)
 
 
 def parsing(name, *, run):

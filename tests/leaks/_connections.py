@@ -8,8 +8,10 @@ import contextlib
 import functools
 import logging
 import os
+import shutil
 import socket as stdlib_socket
 import ssl
+import subprocess
 import tempfile
 import threading
 
@@ -192,13 +194,20 @@ def relays(*, run):
 
 @functools.cache
 def contexts():
-    """(a server's, a client's that asks for nothing), or None without openssl's certificates."""
-    try:
-        import trustme
-    except ImportError:
+    """(a server's, a client's that asks for nothing); None without the program openssl.
+
+    Not by trustme: what it imports is not made for an interpreter that counts references.
+    """
+    program = shutil.which("openssl")
+    if program is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = os.path.join(folder, "key"), os.path.join(folder, "certificate")
+        subprocess.run([program, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+                        "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
+                       check=True, capture_output=True)
+        context.load_cert_chain(certificate, key)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
