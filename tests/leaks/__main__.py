@@ -50,6 +50,7 @@ def main():
             json.dump({"scenarios": done, "rounds_in_a_batch": options.rounds,
                        "leaking": leaking, "wrong": wrong,
                        "references_are_counted": "references" in names,
+                       "blocks_are_counted": "blocks" in names,
                        "malloc_is_counted": "malloc bytes" in names,
                        "seconds": round(took_s)}, file, indent=2)
     return 1 if leaking or wrong or not done else 0

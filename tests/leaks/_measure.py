@@ -60,7 +60,10 @@ def open_fds():
 
 
 #: {what: how much of it there is}
-USAGE = {"blocks": sys.getallocatedblocks, "fds": open_fds}
+USAGE = {"fds": open_fds}
+# With PYTHONMALLOC=malloc the interpreter has no blocks of its own.
+if sys.getallocatedblocks():
+    USAGE = {"blocks": sys.getallocatedblocks, **USAGE}
 if hasattr(sys, "gettotalrefcount"):
     USAGE = {"references": sys.gettotalrefcount, **USAGE}
 if MALLINFO2 is not None:
@@ -72,6 +75,7 @@ ALL = ["references", "blocks", "fds", "malloc bytes"]
 def not_measured():
     """{what: why not here}"""
     reasons = {"references": "this interpreter does not count them: it is no debug build",
+               "blocks": "the interpreter's memory is all malloc()'s",
                "malloc bytes": "this malloc() has no mallinfo2()"}
     return {name: reasons[name] for name in ALL if name not in USAGE}
 

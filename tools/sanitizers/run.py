@@ -39,11 +39,14 @@ def text_of(error):
 
 
 def is_ours(error):
-    """Is it a fault of our modules? An undefined value, if it is they who used it: the
-    interpreter makes some that mean nothing, see valgrind.supp. All else, if they had a part
-    in it: whoever gives a wrong size to memcpy() is above it."""
-    frames = [(frame.findtext("obj") or "") for frame in error.find("stack").findall("frame")]
+    """Is it a fault of our modules? An undefined value, if it is they who used it, and it is
+    not of an int of the interpreter's, see valgrind.supp. All else, if they had a part in it:
+    whoever gives a wrong size to memcpy() is above it."""
+    first, *origins = error.findall("stack")
+    frames = [(frame.findtext("obj") or "") for frame in first.findall("frame")]
     if error.findtext("kind") in ("UninitCondition", "UninitValue"):
+        if any(name.text == "_PyLong_New" for each in origins for name in each.iterfind("frame/fn")):
+            return False
         frames = [obj for obj in frames if not OF_LIBC.search(obj)][:1]
     return any(map(OF_OURS.search, frames))
 
