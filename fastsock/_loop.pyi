@@ -5,7 +5,9 @@ from typing_extensions import disjoint_base
 from fastsock._readiness import Readiness
 
 @disjoint_base
-class Watched: ...
+class Watched:
+    def unwatch(self) -> None: ...
+
 class WakeUp(Watched): ...
 
 @final

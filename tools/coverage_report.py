@@ -56,6 +56,8 @@ def python_files(folder):
     shown = subprocess.run([*run, "json", "-q", f"--data-file={data}", "-o", "-"],
                            check=True, capture_output=True, text=True).stdout
     for path, found in sorted(json.loads(shown)["files"].items()):
+        if not path.startswith("fastsock/"):
+            continue  # the stdlib's own source, which functions.py runs
         missing = {}
         for line, _to in found["missing_branches"]:
             missing[line] = missing.get(line, 0) + 1

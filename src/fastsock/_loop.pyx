@@ -48,11 +48,17 @@ cdef class Watched:
             self.loop.readiness.add(self.fd, interest)
         elif interest == 0:
             self.interest = 0
-            self.loop.readiness.remove(self.fd)
+            if self.loop.readiness.remove(self.fd):
+                self.loop.soon.append((self.unwatch, ()))
         else:
             self.loop.readiness.change(self.fd, interest)
         self.interest = interest
         return 0
+
+    def unwatch(self):
+        """Internal: have the kernel forget it, which failed; it is told of until then."""
+        if self.fd >= 0 and self.interest == 0 and self.loop.readiness.remove(self.fd):
+            self.loop.soon.append((self.unwatch, ()))
 
     cdef int ready(self, int events) except -1:
         """Called with READABLE, WRITABLE and whatever else poll(2) says."""

@@ -10,7 +10,7 @@ late, so then the next sleeps are put off by a few looks.
 
 import os
 
-from libc.errno cimport ENOMEM
+from libc.errno cimport EBADF, ENOENT, ENOMEM
 from libc.limits cimport INT_MAX
 from libc.stdlib cimport free, malloc, realloc
 from posix.unistd cimport usleep
@@ -75,11 +75,13 @@ cdef class Readiness:
         return self.by_poll.change(fd, interest)
 
     cdef int remove(self, int fd) except -1:
+        """Watch it no more: 1 if the kernel goes on."""
         if self.by_epoll is not None:
             try:
                 return self.by_epoll.control(EPOLL_CTL_DEL, fd, 0)
-            except OSError:
-                return 0  # it was closed, and so is watched no more
+            except OSError as error:
+                # Who was closed is watched no more.
+                return error.errno not in (EBADF, ENOENT)
         return self.by_poll.remove(fd)
 
     cdef int wait(self, int64_t timeout_ns) except -1:
