@@ -7,6 +7,7 @@ counted, not reported. Each world leaves the descriptors of the process as they 
 import os
 import shutil
 import tempfile
+import time
 import warnings
 
 from tests.fuzz.world import MODULES, World
@@ -51,15 +52,17 @@ class Folders:
         shutil.rmtree(self.root)
 
 
-def difference(scenario, setting, operations, folders, counts=None):
+def difference(scenario, setting, operations, folders, counts=None, turns=8):
     """Where the two implementations differ: (operation, stdlib's, fastsock's), or None.
     The names of the operations that were made, and not left out, are added to `counts`.
+    It must differ in so many turns.
 
     A difference that does not come back when the same is run again is not one of theirs,
     but of time: `unsteady` keeps it.
     """
     seen = None
-    for _ in range(5):
+    for turn in range(turns):
+        time.sleep(turn / 50)  # what else the machine does may be over by then
         first, second = (record(name, scenario, setting, operations, folders[name])
                          for name in MODULES)
         if counts is not None and seen is None:

@@ -20,7 +20,7 @@ FUNCTIONS = ["adopt", "create_connection", "current_connection", "install", "pas
 
 #: Not for programs, but between a server's modules; and what a profiler does not see whose
 #: it is, a static method.
-LEFT_OUT = {"transport.end_handshake", "transport.finish", "epoll.fromfd"}
+LEFT_OUT = {"transport.end_handshake", "transport.finish", "transport.unwatch", "epoll.fromfd"}
 
 
 def classes():
