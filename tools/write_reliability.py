@@ -91,8 +91,8 @@ RUNS = {
                  of_tests, lambda figures: figures["reports"] + figures["tests_failed"]),
     "leaks": (
         "scenarios again and again: references, blocks, descriptors",
-        "python -m tests.leaks", "{scenarios} scenarios of {rounds} rounds, on a debug interpreter",
-        "wrong"),
+        "tools/sanitize leaks", "{scenarios} scenarios in batches of {rounds_in_a_batch} rounds",
+        lambda figures: figures["leaking"] + figures["wrong"]),
     "faults": ("each system call in turn fails, is short or is interrupted",
                "python -m tests.faults", of_faults, "wrong"),
     "faults_of_memory": ("each allocation in turn fails, the interpreter's too",
