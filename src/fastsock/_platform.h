@@ -445,11 +445,15 @@ static inline ssize_t fastsock_recvmmsg(int fd, FastsockMessage *messages, unsig
     return recvmmsg(fd, messages, count, flags | MSG_WAITFORONE, NULL);
 #else
     unsigned int received;
-    for (received = 0; received < count; received++) {
+    int has_slept = 0; /* the number may be another file's by then */
+    for (received = 0; received < count && !has_slept; received++) {
         ssize_t length;
         struct pollfd watched = {.fd = fd, .events = POLLIN};
-        if (received && FASTSOCK_DONTWAIT == 0 && poll(&watched, 1, 0) != 1)
-            break; /* the next would wait */
+        if (poll(&watched, 1, 0) != 1) {
+            if (received)
+                break; /* the next would wait */
+            has_slept = 1;
+        }
         length = recvmsg(fd, &messages[received].msg_hdr,
                          received ? flags | FASTSOCK_DONTWAIT : flags);
         if (length < 0)
@@ -468,8 +472,12 @@ static inline ssize_t fastsock_sendmmsg(int fd, FastsockMessage *messages, unsig
     return sendmmsg(fd, messages, count, flags);
 #else
     unsigned int sent;
-    for (sent = 0; sent < count; sent++) {
-        ssize_t length = sendmsg(fd, &messages[sent].msg_hdr, flags);
+    int has_slept = 0;
+    for (sent = 0; sent < count && !has_slept; sent++) {
+        ssize_t length;
+        struct pollfd watched = {.fd = fd, .events = POLLOUT};
+        has_slept = poll(&watched, 1, 0) != 1;
+        length = sendmsg(fd, &messages[sent].msg_hdr, flags);
         if (length < 0)
             return sent ? (ssize_t)sent : -1;
         messages[sent].msg_len = (unsigned int)length;

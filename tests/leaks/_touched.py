@@ -50,7 +50,7 @@ def operations():
     for title, cls in classes().items():
         found |= {f"{title}.{name}" for name in dir(cls)
                   if not name.startswith("_") and is_ours(cls, name)
-                  and callable(getattr(cls, name))}
+                  and callable(getattr(cls, name, None))}  # a build may be without it
     return found - LEFT_OUT
 
 
@@ -75,7 +75,8 @@ def recorded():
             function = inspect.unwrap(inspect.getattr_static(cls, name))
             function = getattr(function, "__func__", function)
             # Some are taken from their module when they are first asked for.
-            function = function if isinstance(function, types.FunctionType) else getattr(cls, name)
+            function = (function if isinstance(function, types.FunctionType)
+                        else getattr(cls, name, None))
             if isinstance(function, (types.FunctionType, types.MethodType)):
                 codes.setdefault(function.__code__, []).append((cls, f"{title}.{name}"))
     for name in FUNCTIONS:
@@ -84,7 +85,7 @@ def recorded():
             codes.setdefault(function.__code__, []).append((None, name))
     # Cython's functions are calls of which a profiler is not told.
     untold = {name: method for name in dir(fastsock.socket) if not name.startswith("_")
-              and type(method := getattr(fastsock.socket, name)).__name__ == UNTOLD}
+              and type(method := getattr(fastsock.socket, name, None)).__name__ == UNTOLD}
     for name, method in untold.items():
         setattr(fastsock.socket, name, noting(method, f"socket.{name}", touched))
     natives = {id(getattr(fastsock, name)): name for name in FUNCTIONS}
