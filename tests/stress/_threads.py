@@ -168,12 +168,12 @@ def accepting(method, timeout, run):
                 while True:
                     found = listener.accept_many(5) if method == "accept_many" else [
                         listener.accept()]
+                    # All of them are heard: one that is dropped would break its client's pipe.
                     for connection, _ in found:
                         with connection:
-                            data = connection.recv_exactly(12)
-                        if data == b"%012d" % count:
-                            return came  # one such for each thread
-                        came.append(int(data))
+                            came.append(int(connection.recv_exactly(12)))
+                    if came[-1] == count:  # one such for each thread, and none after it
+                        return [number for number in came if number != count]
 
             def connect(number):
                 with socket.socket(socket.AF_UNIX) as client:
