@@ -111,6 +111,13 @@ static inline int fastsock_owned_fd(const int *fd)
     return __atomic_load_n(fd, __ATOMIC_RELAXED);
 }
 
+/* Take an object's fd away from it, to be closed: of several threads, also without a GIL, one
+   gets it, and the others -1. */
+static inline int fastsock_take_fd(int *fd)
+{
+    return __atomic_exchange_n(fd, -1, __ATOMIC_RELAXED);
+}
+
 /* May a call that can't block keep the GIL? There is none to keep without one. */
 #ifdef Py_GIL_DISABLED
 #  define FASTSOCK_HAS_GIL 0

@@ -22,6 +22,7 @@ cdef extern from "_fdtable.h" nogil:
     FdState **fastsock_new_table()
     FdState *fastsock_fd_state(FdState **chunks, int fd)
     int fastsock_owned_fd(const int *fd)
+    int fastsock_take_fd(int *fd)
     void fastsock_enter(FdState *state)
     void fastsock_leave(FdState *state)
 

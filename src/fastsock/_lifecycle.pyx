@@ -17,7 +17,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 cimport fastsock._libc as libc
 from fastsock._errors cimport raise_errno
 from fastsock cimport _fdtable
-from fastsock._fdtable cimport FASTSOCK_FD_HAS_GRO, forget, state_of
+from fastsock._fdtable cimport FASTSOCK_FD_HAS_GRO, fastsock_take_fd, forget, state_of
 from fastsock._libc cimport ECONNRESET, SOCK_DGRAM, SO_RCVLOWAT, SOL_SOCKET
 from fastsock._object cimport complete, new_socket
 from fastsock._platform cimport (
@@ -134,11 +134,10 @@ cdef int close_socket(SocketHead *sock) except -1:
     """close(2). The object's fd is -1 before the call: no other thread may use
     the number once it can belong to somebody else. ECONNRESET is no error: the
     peer went away first, and the fd is closed."""
-    cdef int fd = sock.fd
+    cdef int fd = fastsock_take_fd(&sock.fd)
     cdef int failed, error
     if fd < 0:
         return 0
-    sock.fd = -1
     with nogil:
         failed = libc.close(fd)
         error = libc.errno

@@ -204,6 +204,24 @@ for kind, timeout in TIMEOUTS.items():
 scenario("threads: accept_many, timeout", "accept_many", TIMEOUT_S)(accepting)
 
 
+@scenario("threads: close")
+def closing(run):
+    """Of those who close one socket at once, one does: a second close(2) would meet EBADF, or
+    another thread's file that has the number by then."""
+    while run.goes_on():
+        sockets = [one for _ in range(100) for one in fastsock.socketpair()]
+
+        def close(_):
+            for one in sockets:
+                one.close()
+
+        for thread in together(close):
+            thread.end()
+        run.expect(all(one.fileno() == -1 for one in sockets), "one is still open")
+        run.add(fds=len(sockets))
+        run.rounds += 1
+
+
 @scenario("threads: one Stream")
 def reading_a_stream(run):
     """A second reader is refused; whoever has its turn takes a whole message."""
