@@ -111,8 +111,10 @@ cdef class WakeUp(Watched):
             os.read(self.fd, 4096)
         except BlockingIOError:
             pass
-        # Only now: a byte that is written later is still there for the next wait.
-        self.loop.is_woken = False
+        # Only now: a byte that is written later is still there for the next wait. In turn
+        # with wake(): who still finds it set there has put before what this thread then finds.
+        with cython.critical_section(self.loop):
+            self.loop.is_woken = False
         return 0
 
 
