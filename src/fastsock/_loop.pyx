@@ -352,9 +352,10 @@ cdef class Loop:
             raise RuntimeError("this loop runs already")
         if self.wake_reader < 0:
             raise RuntimeError("this loop is closed")
+        previous = None
         self.is_running = True
-        previous = take_wake_up_fd(self.wake_writer)
         try:
+            previous = take_wake_up_fd(self.wake_writer)  # Python code: signals come here, too
             PyErr_CheckSignals()  # one that came before was not written to the pipe
             self.now_ns = monotonic_ns()
             while True:
