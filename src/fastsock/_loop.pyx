@@ -18,6 +18,7 @@ import signal
 import threading
 
 cimport cython
+from libc.errno cimport EBADF
 from libc.stdlib cimport free, malloc
 
 cimport fastsock._libc as libc
@@ -180,11 +181,21 @@ cdef class Loop:
             os.dup2(fd, number, False)
             os.close(fd)
         self.is_woken = False
+        if self.has_wake_up_fd and not is_running:
+            # Signals would be written there for ever, also when it is another file's number.
+            self.has_wake_up_fd = False
+            previous = signal.set_wakeup_fd(-1)
+            if previous != self.wake_writer:
+                signal.set_wakeup_fd(previous)
         self.is_running = is_running
         self.readiness.begin_again(is_running)
         for watched in self.watched:
             if watched is not None and (<Watched>watched).interest:
-                self.readiness.add((<Watched>watched).fd, (<Watched>watched).interest)
+                try:
+                    self.readiness.add((<Watched>watched).fd, (<Watched>watched).interest)
+                except OSError as error:
+                    if error.errno != EBADF:  # else somebody closed it, as in the parent
+                        raise
 
     cdef int adopt(self, Watched watched, int interest) except -1:
         """Watch something from now on."""
@@ -356,6 +367,7 @@ cdef class Loop:
         self.is_running = True
         try:
             previous = take_wake_up_fd(self.wake_writer)  # Python code: signals come here, too
+            self.has_wake_up_fd = previous is not None
             PyErr_CheckSignals()  # one that came before was not written to the pipe
             self.now_ns = monotonic_ns()
             while True:
@@ -376,6 +388,7 @@ cdef class Loop:
         finally:
             self.is_running = False
             if previous is not None:
+                self.has_wake_up_fd = False
                 signal.set_wakeup_fd(previous)
 
     cdef int64_t time_to_wait(self) except -2:
