@@ -266,14 +266,18 @@ def waiting_on_one_epoll(run):
 
             def take(_):
                 came = []
-                while True:
+                is_over = False
+                while not is_over:
+                    # All of them are heard: one that is left out would stay off for everybody.
                     for fd, _ in epoll.poll(TIMEOUT_S, 3):
                         data = by_fd[fd].recv_exactly(12)
                         epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
                         if data == b"%012d" % 999_999:
-                            return came
-                        came.append(int(data))
-                        left.release()
+                            is_over = True
+                        else:
+                            came.append(int(data))
+                            left.release()
+                return came
 
             threads = together(take)
             for number in range(1000):
@@ -281,8 +285,11 @@ def waiting_on_one_epoll(run):
             for _ in range(1000):
                 if not left.acquire(timeout=TIMEOUT_S):
                     raise TimeoutError("not all came")
+            for _, theirs in pairs:
+                theirs.setblocking(False)  # the last one that reads may end before there is room
             while any(thread.is_alive() for thread in threads):
-                pairs[run.chance.randrange(THREADS)][1].sendall(b"%012d" % 999_999)
+                with contextlib.suppress(BlockingIOError):
+                    pairs[run.chance.randrange(THREADS)][1].sendall(b"%012d" % 999_999)
             exactly_once(run, [thread.end() for thread in threads], 1000, "records")
         run.rounds += 1
 
