@@ -77,7 +77,8 @@ RUNS = {
         "random operations, on the stdlib's sockets and on ours",
         "python -m tests.fuzz --operations {operations} --seed {seed}",
         "{operations:,} operations of {kinds_of_operations} kinds on {kinds_of_sockets} kinds of "
-        "sockets", "differences"),
+        "sockets; {differences_that_did_not_come_again} times something differed that was the same "
+        "when it was run again", "differences"),
     "coverage_fuzz": (
         "bytes from outside for each parser, guided by the coverage of native code",
         "tools/sanitize fuzz --seed {seed}",
