@@ -119,8 +119,8 @@ class BaseServer:
         self._is_inherited = False  # whoever serves, removes the paths
         # In this order: close() in a signal handler must never wait for its own thread.
         self._thread = threading.get_ident()
-        self._ended.clear()
         try:
+            self._ended.clear()  # KeyboardInterrupt may come here, too
             self._loop.run()
             self._end()
         finally:

@@ -10,6 +10,7 @@ import itertools
 import resource
 import os
 import socket as stdlib_socket
+import ssl
 import struct
 import threading
 
@@ -307,6 +308,49 @@ def relay_to_an_echo(folder):
     with (serving(fastsock.Server(Echo, str(folder / "target"))) as target,
           serving(fastsock.Relay(str(folder / "s"), target.address)) as served):
         yield served
+
+
+class Answering:
+    """In the place of ssl's objects: each byte that arrives is answered by TLS itself, as a
+    request for new keys is, and says nothing to the protocol."""
+
+    def wrap_bio(self, incoming, outgoing, server_side):
+        self.incoming, self.outgoing = incoming, outgoing
+        return self
+
+    def do_handshake(self):
+        pass
+
+    def read(self, size):
+        self.outgoing.write(self.incoming.read())
+        raise ssl.SSLWantReadError
+
+    def unwrap(self):
+        pass
+
+
+class Deaf(Echo):
+    def data_received(self, data):
+        pass
+
+    def pause_writing(self):
+        pass
+
+
+def test_who_asks_tls_without_end_and_reads_nothing(tmp_path):
+    """No protocol can stop it: one that writes nothing need not know of pauses."""
+    with serving(fastsock.Server(Deaf, str(tmp_path / "s"),
+                                 ssl_context=Answering())) as served:
+        with served.connect() as client:
+            flood = Flood(client, b"", b"x")
+            flood.thread.start()
+            flood.thread.join()
+            assert flood.sent < KERNEL
+        # Who reads the answers is not ended for them.
+        with served.connect() as client:
+            for _ in range(300):
+                client.sendall(bytes(1000))
+                assert receive(client, 1000) == bytes(1000)
 
 
 SERVERS = {

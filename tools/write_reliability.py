@@ -77,7 +77,8 @@ RUNS = {
         "random operations, on the stdlib's sockets and on ours",
         "python -m tests.fuzz --operations {operations} --seed {seed}",
         "{operations:,} operations of {kinds_of_operations} kinds on {kinds_of_sockets} kinds of "
-        "sockets", "differences"),
+        "sockets; {differences_that_did_not_come_again} times something differed that was the same "
+        "when it was run again", "differences"),
     "coverage_fuzz": (
         "bytes from outside for each parser, guided by the coverage of native code",
         "tools/sanitize fuzz --seed {seed}",
@@ -94,9 +95,9 @@ RUNS = {
         "tools/sanitize leaks", "{scenarios} scenarios in batches of {rounds_in_a_batch} rounds",
         lambda figures: figures["leaking"] + figures["wrong"]),
     "faults": ("each system call in turn fails, is short or is interrupted",
-               "python -m tests.faults", of_faults, "wrong"),
+               "python -m tests.faults --most {most}", of_faults, "wrong"),
     "faults_of_memory": ("each allocation in turn fails, the interpreter's too",
-                         "python -m tests.faults --memory", of_memory, "wrong"),
+                         "python -m tests.faults --memory --most {most}", of_memory, "wrong"),
     "stress": ("signals, KeyboardInterrupt, closing, 64 threads, forks, ends",
                "python -m tests.stress", of_stress, lambda figures: summed(figures, "_wrong")),
     "networks": ("networks that drop, delay, double and reorder, go down, shrink, refuse",

@@ -52,6 +52,7 @@ cdef class Loop:
     cdef readonly bint is_running
     cdef bint is_stopped
     cdef bint is_woken
+    cdef bint has_wake_up_fd        # signals are written to the pipe
     cdef int wake_reader
     cdef int wake_writer
     cdef char *scratch              # what is received goes here first

@@ -18,6 +18,7 @@ import signal
 import threading
 
 cimport cython
+from libc.errno cimport EBADF
 from libc.stdlib cimport free, malloc
 
 cimport fastsock._libc as libc
@@ -111,8 +112,10 @@ cdef class WakeUp(Watched):
             os.read(self.fd, 4096)
         except BlockingIOError:
             pass
-        # Only now: a byte that is written later is still there for the next wait.
-        self.loop.is_woken = False
+        # Only now: a byte that is written later is still there for the next wait. In turn
+        # with wake(): who still finds it set there has put before what this thread then finds.
+        with cython.critical_section(self.loop):
+            self.loop.is_woken = False
         return 0
 
 
@@ -178,11 +181,21 @@ cdef class Loop:
             os.dup2(fd, number, False)
             os.close(fd)
         self.is_woken = False
+        if self.has_wake_up_fd and not is_running:
+            # Signals would be written there for ever, also when it is another file's number.
+            self.has_wake_up_fd = False
+            previous = signal.set_wakeup_fd(-1)
+            if previous != self.wake_writer:
+                signal.set_wakeup_fd(previous)
         self.is_running = is_running
         self.readiness.begin_again(is_running)
         for watched in self.watched:
             if watched is not None and (<Watched>watched).interest:
-                self.readiness.add((<Watched>watched).fd, (<Watched>watched).interest)
+                try:
+                    self.readiness.add((<Watched>watched).fd, (<Watched>watched).interest)
+                except OSError as error:
+                    if error.errno != EBADF:  # else somebody closed it, as in the parent
+                        raise
 
     cdef int adopt(self, Watched watched, int interest) except -1:
         """Watch something from now on."""
@@ -350,9 +363,11 @@ cdef class Loop:
             raise RuntimeError("this loop runs already")
         if self.wake_reader < 0:
             raise RuntimeError("this loop is closed")
+        previous = None
         self.is_running = True
-        previous = take_wake_up_fd(self.wake_writer)
         try:
+            previous = take_wake_up_fd(self.wake_writer)  # Python code: signals come here, too
+            self.has_wake_up_fd = previous is not None
             PyErr_CheckSignals()  # one that came before was not written to the pipe
             self.now_ns = monotonic_ns()
             while True:
@@ -373,6 +388,7 @@ cdef class Loop:
         finally:
             self.is_running = False
             if previous is not None:
+                self.has_wake_up_fd = False
                 signal.set_wakeup_fd(previous)
 
     cdef int64_t time_to_wait(self) except -2:

@@ -11,6 +11,7 @@ cdef enum:
 cdef class Transport(Sender):
     cdef TlsFilter tls                  # or None
     cdef TimerHandle handshake_timer    # or None
+    cdef Py_ssize_t tls_answers         # bytes of TLS itself, said while others waited to be sent
     cdef bytes unread                   # decrypted, when reading was paused; or None
     cdef object sock                    # made for get_extra_info("socket")
     cdef object reason                  # the exception that ended it
@@ -37,6 +38,7 @@ cdef class Transport(Sender):
     cdef int read_nothing(self, Py_ssize_t size, int error) except -1
     cdef int take_in(self, bytes made, const char *data, Py_ssize_t size) except -1
     cdef int take_in_tls(self, const char *data, Py_ssize_t size) except -1
+    cdef int answer_by_tls(self, bytes answer) except -1
     cdef int take_eof(self) except -1
     cdef int say(self, object data) except -1
     cdef int callback_raised(self, str what) except -1

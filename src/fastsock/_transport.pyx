@@ -36,6 +36,7 @@ cdef tuple EVERYDAY = (BrokenPipeError, ConnectionResetError, ConnectionAbortedE
 cdef enum:
     SHUT_WR = 1
     LARGE = 4096                # a receive whose copy costs more than an object of its size
+    MOST_TLS_ANSWERS = 65536    # more than two thousand that the peer asked for and did not read
 
 
 cdef class Transport(Sender):
@@ -208,7 +209,7 @@ cdef class Transport(Sender):
             self.is_dispatching = False
             self.flush()
             return self.fail(error)
-        self.send_soon(self.tls.to_send())
+        self.answer_by_tls(self.tls.to_send())
         if not was_established and self.tls.is_established:
             self.establish()
             self.is_dispatching = True
@@ -218,6 +219,24 @@ cdef class Transport(Sender):
             self.received(PyBytes_AS_STRING(<PyObject *>piece), PyBytes_GET_SIZE(piece))
         if self.tls.has_ended and self.unread is None and not self.closing:
             self.take_eof()
+        return 0
+
+    cdef int answer_by_tls(self, bytes answer) except -1:
+        """Send what TLS itself answers: to a handshake, or to each request for new keys.
+
+        The protocol can't stop these, and whether it stops reading is its own affair: who
+        asks without end, and reads nothing, is ended here.
+        """
+        if self.pending_size == 0:
+            self.tls_answers = 0
+        self.send_soon(answer)
+        if self.pending_size:
+            self.tls_answers += PyBytes_GET_SIZE(answer)
+            if min(self.tls_answers, self.pending_size) > MOST_TLS_ANSWERS:
+                self.flush()
+                if self.pending_size > MOST_TLS_ANSWERS:
+                    return self.fail(ConnectionAbortedError(
+                        "the peer does not read what it asked TLS for"))
         return 0
 
     cdef int take_eof(self) except -1:

@@ -83,7 +83,7 @@ def run_all(injector, options):
     row("all", calls, totals)
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"scenarios": scenarios, "calls": calls, "faults": sum(totals.values()),
+            json.dump({"most": options.most, "scenarios": scenarios, "calls": calls, "faults": sum(totals.values()),
                        "unharmed": totals["unharmed"], "raised": totals["raised"],
                        "not_met": totals["not met"], "interpreters_own": totals[INTERPRETERS], "wrong": totals["wrong"],
                        "seconds": round(time.monotonic() - began)}, file, indent=2)

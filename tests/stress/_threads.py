@@ -175,8 +175,9 @@ def accepting(method, timeout, run):
                     if came[-1] == count:  # one such for each thread, and none after it
                         return [number for number in came if number != count]
 
-            def connect(number):
+            def connect(number, waits=True):
                 with socket.socket(socket.AF_UNIX) as client:
+                    client.setblocking(waits)
                     client.connect(listener.getsockname())
                     client.sendall(b"%012d" % number)
 
@@ -184,7 +185,8 @@ def accepting(method, timeout, run):
             for number in range(count):
                 connect(number)
             while any(thread.is_alive() for thread in threads):
-                connect(count)
+                with contextlib.suppress(BlockingIOError):
+                    connect(count, False)  # the last one may end before there is room
             exactly_once(run, [thread.end() for thread in threads], count, "connections")
         run.rounds += 1
 
@@ -284,14 +286,18 @@ def waiting_on_one_epoll(run):
 
             def take(_):
                 came = []
-                while True:
+                is_over = False
+                while not is_over:
+                    # All of them are heard: one that is left out would stay off for everybody.
                     for fd, _ in epoll.poll(TIMEOUT_S, 3):
                         data = by_fd[fd].recv_exactly(12)
                         epoll.modify(fd, select.EPOLLIN | select.EPOLLONESHOT)
                         if data == b"%012d" % 999_999:
-                            return came
-                        came.append(int(data))
-                        left.release()
+                            is_over = True
+                        else:
+                            came.append(int(data))
+                            left.release()
+                return came
 
             threads = together(take)
             for number in range(1000):
@@ -299,8 +305,11 @@ def waiting_on_one_epoll(run):
             for _ in range(1000):
                 if not left.acquire(timeout=TIMEOUT_S):
                     raise TimeoutError("not all came")
+            for _, theirs in pairs:
+                theirs.setblocking(False)  # the last one that reads may end before there is room
             while any(thread.is_alive() for thread in threads):
-                pairs[run.chance.randrange(THREADS)][1].sendall(b"%012d" % 999_999)
+                with contextlib.suppress(BlockingIOError):
+                    pairs[run.chance.randrange(THREADS)][1].sendall(b"%012d" % 999_999)
             exactly_once(run, [thread.end() for thread in threads], 1000, "records")
         run.rounds += 1
 
