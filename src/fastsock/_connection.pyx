@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
 from fastsock._deadline cimport NO_DEADLINE, deadline_after
-from fastsock._errors cimport raise_errno, raise_timeout
+from fastsock._errors cimport attach, raise_errno, raise_timeout
 from fastsock._libc cimport (
     EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EISCONN, EWOULDBLOCK, POLLERR, POLLIN, POLLOUT,
     SO_ERROR, SOL_SOCKET, poll, pollfd, sockaddr, socklen_t,
@@ -175,7 +175,11 @@ cdef list accept_many(SocketHead *sock, object cls, Py_ssize_t limit):
             # EAGAIN: none is left. EINTR: a handler that raises must not lose those who were
             # accepted; it runs when they are handed out. Anything else the next call will meet.
             break
-        connections.append(connection_of(sock, cls, <int>accepted, &peer))
+        try:
+            connections.append(connection_of(sock, cls, <int>accepted, &peer))
+        except BaseException as failure:  # no memory: this one is closed, those before are not
+            attach(failure, "accepted", connections)
+            raise
     return connections
 
 

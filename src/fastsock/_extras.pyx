@@ -157,6 +157,12 @@ cdef class ExtraMethods:
             fails after the first (EMFILE), the list ends there, and the next call
             raises.
 
+        Raises
+        ------
+        MemoryError
+            With `.accepted`, the list of those who had been accepted before: the one for
+            whose object there was no memory is closed.
+
         Where other threads or processes accept from the same listener, give it a timeout:
         without one, a connection that they take between poll(2) and accept(2) is waited for.
         """

@@ -187,6 +187,10 @@ cdef class Loop:
             previous = signal.set_wakeup_fd(-1)
             if previous != self.wake_writer:
                 signal.set_wakeup_fd(previous)
+        if self.is_running and not is_running:
+            # Of another thread, which is not here: its callbacks are the parent's to call.
+            self.soon.clear()
+            self.timers.clear()
         self.is_running = is_running
         self.readiness.begin_again(is_running)
         for watched in self.watched:
