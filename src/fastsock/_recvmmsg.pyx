@@ -101,8 +101,7 @@ cdef Py_ssize_t without_ends(int fd, FastsockMessage *messages, Py_ssize_t recei
         return received
     if poll(&watched, 1, 0) != 1 or not watched.revents & POLLHUP:
         return received  # messages without data
-    while (received > 1 and messages[received - 1].msg_len == 0
-            and messages[received - 2].msg_len == 0
+    while (received > 1 and messages[received - 2].msg_len == 0
             and messages[received - 1].msg_hdr.msg_controllen == 0):
         received -= 1
     return received
