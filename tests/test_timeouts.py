@@ -85,6 +85,19 @@ def test_timeouts_that_are_too_long(socket):
             assert sock.gettimeout() is None
 
 
+@pytest.mark.parametrize("timeout", [3e6, 9e9, 9223372036.0])
+def test_timeouts_that_are_nearly_too_long(socket, pair, timeout):
+    """Longer than poll(2) can wait, and than the clock goes on."""
+    a, b = pair
+    a.settimeout(0.001)
+    for _ in range(4):  # after which it waits first
+        with pytest.raises(TimeoutError):
+            a.recv(1)
+    a.settimeout(timeout)
+    b.send(b"x")
+    assert a.gettimeout() == timeout and a.recv(1) == b"x"
+
+
 @pytest.mark.parametrize("flag, timeout", [(True, None), (1, None), (False, 0.0), (0, 0.0),
                                            (2, None)])
 def test_setblocking(socket, flag, timeout):
