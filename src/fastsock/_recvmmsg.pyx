@@ -197,11 +197,13 @@ def recvmmsg(self, count, bufsize=2048, flags=0, *, ancillary=False):
 
 cdef DatagramBatch spare_batch(Py_ssize_t count, Py_ssize_t size):
     """A batch of at least so many buffers of just this size, that no one else uses."""
-    cdef DatagramBatch batch
+    cdef DatagramBatch batch = None
+    # No more in the clause: Cython's way out of one takes for granted that there was memory
+    # for a traceback.
     try:
         batch = spares.pop()
     except IndexError:
-        return DatagramBatch(count, size)
-    if batch.size == size and 1 <= count <= batch.count:
+        pass
+    if batch is not None and batch.size == size and 1 <= count <= batch.count:
         return batch
     return DatagramBatch(count, size)
