@@ -306,13 +306,17 @@ def test_an_address_that_no_interface_has():
             sock.join_group("239.255.77.1", "192.0.2.1")
 
 
-def test_multicast_over_ipv6():
+@pytest.mark.parametrize("zone", [False, True])
+def test_multicast_over_ipv6(zone):
+    group = "ff02::7777" + f"%{fastsock.if_nametoindex('lo')}" * zone
     with fastsock.socket(fastsock.AF_INET6, fastsock.SOCK_DGRAM) as receiver:
         try:
-            receiver.join_group("ff02::7777", "lo")
+            receiver.join_group(group, "lo")
         except OSError as error:
             pytest.skip(f"no multicast on lo: {error}")
-        receiver.leave_group("ff02::7777", "lo")
+        receiver.leave_group(group, "lo")
+        with pytest.raises(OSError):
+            receiver.leave_group(group, "lo")
 
 
 @pytest.mark.parametrize("group, error", [("10.0.0.1", ValueError), ("ff02::1", ValueError),

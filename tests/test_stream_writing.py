@@ -353,22 +353,26 @@ def test_a_sendall_that_says_nonsense(said):
             stream.flush()
 
 
-def test_a_class_with_a_sendall_and_a_recv_into_of_its_own():
-    class Own(fastsock.socket):
-        def recv_into(self, buffer, nbytes=0, flags=0):
-            count = super().recv_into(buffer, nbytes, flags)
-            buffer[:count] = bytes(buffer[:count]).upper()
-            return count
+class OwnInto(fastsock.socket):
+    def recv_into(self, buffer, nbytes=0, flags=0):
+        count = super().recv_into(buffer, nbytes, flags)
+        buffer[:count] = bytes(buffer[:count]).upper()
+        return count
 
-        def sendall(self, data, flags=0):
-            return super().sendall(bytes(data).upper(), flags)
 
+class OwnIntoAndSendall(OwnInto):
+    def sendall(self, data, flags=0):
+        return super().sendall(bytes(data).upper(), flags)
+
+
+@pytest.mark.parametrize("cls", [OwnInto, OwnIntoAndSendall])
+def test_a_class_with_a_recv_into_of_its_own(cls):
     a, b = stdlib_socket.socketpair()
-    with Own(fileno=a.detach()) as sock, b:
+    with cls(fileno=a.detach()) as sock, b:
         stream = Stream(sock)
         stream.write(b"abc")
         stream.flush()
-        assert b.recv(10) == b"ABC"
+        assert b.recv(10) == (b"abc" if cls is OwnInto else b"ABC")
         b.sendall(b"line\n")
         assert stream.readline() == b"LINE\n"
 
