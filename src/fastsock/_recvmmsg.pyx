@@ -192,7 +192,10 @@ def recvmmsg(self, count, bufsize=2048, flags=0, *, ancillary=False):
         # memory each time, at five times the cost of filling them.
         if (batch.room == size and batch.count * size <= LARGEST_SPARE
                 and len(spares) < MOST_SPARES):
-            spares.append(batch)
+            try:
+                spares.append(batch)
+            except MemoryError:
+                pass  # what has arrived must not be lost for it
 
 
 cdef DatagramBatch spare_batch(Py_ssize_t count, Py_ssize_t size):
