@@ -30,7 +30,7 @@ def run(*arguments):
 MOST = os.environ.get("FASTSOCK_FAULTS", "")
 #: {name: (calls of each kind that fail, scenarios)}
 FEW = {"a few": ("1", ["exchange: unix 5", "exchange: tcp N", "descriptors: unix", "makefile",
-                       "create connection: 5.0 None N", "default timeout", "relay: unix 2"]),
+                       "create connection: 5.0 None N", "default timeout", "relay: unix 4"]),
        "later calls": ("4", ["accept: tcp 5", "accept: unix 5"]),
        "servers": ("1", ["making", "serve: lines, by poll"])}
 MANY = {"transfers": ["exchange", "gather", "descriptors", "makefile", "stream", "messages",

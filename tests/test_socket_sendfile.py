@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.conftest import TIMEOUT_S
+from tests.conftest import FACILITIES, TIMEOUT_S
 from tests.servers import pattern
 
 MUCH = pattern(4_000_000)  # more than the kernel keeps for a pair
@@ -42,6 +42,7 @@ def test_a_reader_that_does_not_read(pair, large):
     assert received == MUCH
 
 
+@pytest.mark.skipif(not FACILITIES["splice"], reason="this build does without sendfile(2)")
 def test_a_file_that_a_dup_made_nonblocking(pair, large):
     """It waits for the reader as a blocking socket does."""
     a, b = pair
