@@ -62,7 +62,7 @@ def test_memory_may_lack():
 
 #: The first calloc() of each call fails, which is the one for what is known of an fd.
 NO_ENTRY = """
-import errno, os, fastsock
+import errno, os, resource, fastsock
 from tests.faults._injector import FAILS, Injector
 
 injector = Injector.of_this_process()
@@ -78,22 +78,24 @@ def without_memory(call, *arguments):
         assert injector.fired()
         injector.disarm()
 
+# Numbers of which nothing is known yet.
+resource.setrlimit(resource.RLIMIT_NOFILE, (3000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 a, b = fastsock.socketpair()
-for number in 5000, 5001:
+for number in 2000, 2001:
     os.dup2(b.fileno(), number)
-with a, b, without_memory(lambda: fastsock.socket(fileno=5000)) as high:
+with a, b, without_memory(lambda: fastsock.socket(fileno=2000)) as high:
     a.send(b"first")
     assert without_memory(lambda: high.recv(5)) == b"first"
     try:
         without_memory(lambda: high.set_spin(10))
     except OSError as error:
-        assert error.errno == errno.ENOMEM and "fd 5000" in str(error)
+        assert error.errno == errno.ENOMEM and "fd 2000" in str(error)
     else:
         raise AssertionError
     high.set_spin(10)
     a.send(b"second")
     assert high.recv(6) == b"second"
-    with fastsock.socket(fileno=5001) as other:
+    with fastsock.socket(fileno=2001) as other:
         try:
             without_memory(lambda: other.set_spin(10))
         except MemoryError:
