@@ -6,7 +6,6 @@ something was wrong, and 77 if there can be no library here.
 
 import argparse
 import collections
-import gc
 import json
 import logging
 import os
@@ -61,8 +60,6 @@ def run_all(injector, options):
             continue
         scenarios += 1
         for _ in range(2):  # the first fills caches, and imports
-            # As before a run with a fault: it takes from the interpreter what it has at hand.
-            gc.collect()
             result = once(scenario, Run(injector))
         if result.problem is not None:
             totals["wrong"] += 1

@@ -6,6 +6,8 @@ Rules: as in _scenarios.py, with whose names they stand.
 
 import array
 import contextlib
+import functools
+import gc
 import os
 import socket as stdlib_socket
 import tempfile
@@ -15,6 +17,19 @@ from fastsock.framing import Lines
 
 from tests.faults._run import TIMEOUT_S
 from tests.faults._scenarios import DATA, FACILITIES, connected, scenario, still_work
+
+
+def small(*arguments):
+    """As scenario(). Garbage is collected first, which takes from the interpreter what it has
+    at hand: so it asks for the same memory each time."""
+    def name(function):
+        @functools.wraps(function)
+        def collected(*given, run):
+            gc.collect()
+            function(*given, run=run)
+        scenario(*arguments)(collected)
+        return function
+    return name
 
 
 @contextlib.contextmanager
@@ -29,7 +44,7 @@ def datagram_pair():
         yield sender, receiver
 
 
-@scenario()
+@small()
 def making_a_batch(*, run):
     """DatagramBatch(): there is one that holds what it should, or none."""
     batch = None
@@ -42,7 +57,7 @@ def making_a_batch(*, run):
             assert [bytes(view) for view in batch] == [b"a", b"b"]
 
 
-@scenario("into a batch", "as objects")
+@small("into a batch", "as objects")
 def glued_datagrams(how, *, run):
     """More than the kernel has buffers for: all come, or what came is gone and more can."""
     if not FACILITIES["segmentation"]:
@@ -71,7 +86,7 @@ def glued_datagrams(how, *, run):
         assert receiver.recvmmsg_into(batch) == 1 and bytes(batch[0]) == b"still here"
 
 
-@scenario("into a batch", "as objects")
+@small("into a batch", "as objects")
 def descriptors_with_datagrams(how, *, run):
     """Those of a call that failed are closed."""
     a, b = fastsock.socketpair(type=stdlib_socket.SOCK_DGRAM)
@@ -105,7 +120,7 @@ def descriptors_with_datagrams(how, *, run):
         assert b.recv(100) == b"still here"
 
 
-@scenario()
+@small()
 def sending_a_control_message(*, run):
     """sendmsg with one of each kind of data: sent whole, or not."""
     with connected("unix", TIMEOUT_S) as (a, b), tempfile.TemporaryFile() as file:
@@ -121,7 +136,7 @@ def sending_a_control_message(*, run):
         still_work(a, b)
 
 
-@scenario()
+@small()
 def a_long_line(*, run):
     """What is read grows beyond the usual, and the rest goes back into less."""
     line = DATA[:100_000].replace(b"\n", b" ") + b"\n"
@@ -136,7 +151,7 @@ def a_long_line(*, run):
         still_work(a, b)
 
 
-@scenario("small", "large")
+@small("small", "large")
 def one_message(size, *, run):
     """send_message: all of it, or nothing, also later."""
     payload = DATA[:100 if size == "small" else 20_000].replace(b"\n", b" ").replace(b"\r", b" ")
@@ -151,7 +166,7 @@ def one_message(size, *, run):
         assert came == [payload, b"still here"] or run.error is not None and came == [b"still here"]
 
 
-@scenario()
+@small()
 def one_socket_with_a_default_timeout(*, run):
     """The timeout is a new object each time, unless one is at hand."""
     before = stdlib_socket.getdefaulttimeout()
