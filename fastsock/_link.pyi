@@ -1,5 +1,5 @@
 from _typeshed import ReadableBuffer
-from typing import Any, Protocol
+from typing import Protocol
 from typing_extensions import disjoint_base
 
 # What a stream needs of a class that is no socket's; ssl.SSLSocket has more.
@@ -12,7 +12,3 @@ class _StreamSocket(Protocol):
 @disjoint_base
 class Link:
     def __init__(self, sock: _StreamSocket) -> None: ...
-    @property
-    def sock(self) -> Any: ...  # what it was made with
-    @property
-    def has_ended(self) -> bool: ...

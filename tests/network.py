@@ -11,3 +11,14 @@ def has_ipv6():
     except OSError:
         return False
     return True
+
+
+def link_local_address():
+    """(host, scope_id) of a link-local address of this machine, or None."""
+    with open("/proc/net/if_inet6") as table:
+        for line in table:
+            digits, scope_id, *_ = line.split()
+            if digits.startswith("fe80"):
+                host = stdlib_socket.inet_ntop(stdlib_socket.AF_INET6, bytes.fromhex(digits))
+                return host, int(scope_id, 16)
+    return None

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.conftest import TIMEOUT_S
-from tests.network import has_ipv6
+from tests.network import has_ipv6, link_local_address
 
 LOOPBACK = "127.0.0.1"
 
@@ -250,17 +250,6 @@ def test_flowinfo_arrives(udp6):
     udp6.setsockopt(41, ipv6_flowinfo, 1)
     udp6.connect(("::1", udp6.getsockname()[1], 0x12345))
     assert udp6.getpeername()[2] == 0x12345
-
-
-def link_local_address():
-    """(host, scope_id) of a link-local address of this machine, or None."""
-    with open("/proc/net/if_inet6") as table:
-        for line in table:
-            digits, scope_id, *_ = line.split()
-            if digits.startswith("fe80"):
-                host = stdlib_socket.inet_ntop(stdlib_socket.AF_INET6, bytes.fromhex(digits))
-                return host, int(scope_id, 16)
-    return None
 
 
 @requires_ipv6

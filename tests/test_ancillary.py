@@ -3,6 +3,7 @@
 import array
 import errno
 import gc
+import mmap
 import os
 import socket as stdlib_socket
 import struct
@@ -16,6 +17,7 @@ from tests.network import has_ipv6
 
 LINUX = sys.platform == "linux"
 INT_SIZE = array.array("i").itemsize
+MAP_NORESERVE = 0x4000  # of Linux; Python has the name since 3.13
 
 
 @pytest.fixture
@@ -242,6 +244,22 @@ def test_control_messages_that_are_too_large(socket, pair):
     with pytest.raises(OSError) as caught:
         a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, bytes(1 << 22))])
     assert caught.value.errno == errno.ENOBUFS  # above net.core.optmem_max
+
+
+@pytest.mark.skipif(not LINUX, reason="memory that is only promised")
+def test_control_messages_above_any_size(socket, pair):
+    """Known before anything is copied: neither has memory of its own."""
+    a, b = pair
+    huge = mmap.mmap(-1, (1 << 31) - 1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
+    much = bytes(1 << 26)
+    with huge:
+        for data, times in ((huge, 1), (much, 32)):
+            with pytest.raises(OSError, match="too (large|much)") as caught:
+                a.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, data)] * times)
+            assert caught.value.errno is None
+    b.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        b.recv(1)
 
 
 def test_malformed_control_messages(pair):

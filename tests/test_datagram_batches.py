@@ -232,6 +232,7 @@ def test_a_batch_as_a_sequence(udp):
     sender, receiver = udp
     sender.sendmmsg([(data, receiver.getsockname()) for data in (b"a", b"b", b"c")])
     batch = fastsock.DatagramBatch(3, 5)
+    assert (batch.count, batch.size) == (3, 5)
     receiver.recvmmsg_into(batch)
     assert [bytes(view) for view in batch] == [b"a", b"b", b"c"]
     assert bytes(batch[-1]) == b"c"
@@ -265,6 +266,31 @@ def test_a_batch_that_was_never_made(udp):
     with pytest.raises(ValueError):
         udp[1].sendmmsg_from(empty)
     assert len(empty) == 0
+
+
+def test_a_batch_is_made_once(udp):
+    sender, receiver = udp
+    batch = fastsock.DatagramBatch(3, 5)
+    sender.sendto(b"x", receiver.getsockname())
+    receiver.recvmmsg_into(batch)
+    with pytest.raises(RuntimeError, match="made once"):
+        batch.__init__(100)
+    assert (batch.count, batch.size) == (3, 5) and bytes(batch[0]) == b"x"
+
+
+def test_one_address_in_each_of_many_places(udp):
+    """The same tuple is converted once, wherever in the list it comes again."""
+    sender, receiver = udp
+    place = receiver.getsockname()
+    sender.connect(place)
+    # 64 go in a call: the 65th is where the first was.
+    messages = [(b"0", place), *(b"%d" % number for number in range(1, 64)), (b"64", place),
+                (b"65", place), (b"66", (place[0].encode(), place[1])), (b"67", place)]
+    assert sender.sendmmsg(messages) == 68
+    found = []
+    while len(found) < 68:
+        found += receiver.recvmmsg(68)
+    assert found == [(b"%d" % number, sender.getsockname()) for number in range(68)]
 
 
 @needs_to_see_sleepers

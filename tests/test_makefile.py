@@ -1,5 +1,6 @@
 """makefile(): modes, buffers, text, timeouts, non-blocking sockets, order of closing."""
 
+import ctypes
 import errno
 import io
 import threading
@@ -87,6 +88,20 @@ def test_lines(pair):
         assert file.readline(2) == b"tw"
         assert list(file) == [b"o\r\n", b"\n", b"last"]
         assert file.readline() == b"" and file.read() == b""
+
+
+def test_no_room_in_the_memory_of_a_c_library(pair):
+    """Nothing is waited for, and nothing is taken."""
+    a, b = pair
+    lend = ctypes.pythonapi.PyMemoryView_FromMemory
+    lend.argtypes, lend.restype = (ctypes.c_char_p, ctypes.c_ssize_t, ctypes.c_int), ctypes.py_object
+    memory = ctypes.create_string_buffer(9)
+    for_writing = 0x200
+    with a.makefile("rb", 0) as file:
+        assert file.readinto(lend(memory, 0, for_writing)) == 0
+        b.send(b"later")
+        assert file.readinto(lend(memory, 0, for_writing)) == 0
+        assert file.readinto(lend(memory, 9, for_writing)) == 5 and memory.value == b"later"
 
 
 @pytest.mark.parametrize("buffering", [None, 0, 1, 2, 8192])

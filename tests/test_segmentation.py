@@ -1,5 +1,6 @@
 """UDP_SEGMENT and UDP_GRO, and what control messages say of a datagram."""
 
+import errno
 import os
 import select
 import struct
@@ -11,10 +12,11 @@ import pytest
 
 import fastsock
 from tests.conftest import FACILITIES, TIMEOUT_S, requires_facility
-
+from tests.network import has_ipv6, link_local_address
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux",
                                 reason="options and addresses of Linux")
+requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 @pytest.fixture(params=["AF_INET", "AF_INET6"])
@@ -121,6 +123,42 @@ def test_glued_datagrams_are_answered_one_by_one(udp):
     assert received(sender, 2500) == pieces(b"x" * 2500, 1000)
 
 
+@requires_facility("segmentation")
+def test_another_has_switched_gluing_on(udp):
+    """A socket that others have set up: it is asked for what it is."""
+    sender, receiver = udp
+    receiver.enable_gro()
+    timeout = receiver.gettimeout()
+    with fastsock.socket(fileno=receiver.detach()) as ours:
+        ours.settimeout(timeout)
+        sender.send_segmented(b"x" * 2500, 1000)
+        assert received(ours, 2500) == pieces(b"x" * 2500, 1000)
+
+
+@requires_facility("segmentation")
+def test_in_place_of_a_glued_datagram_goes_no_more_than_it_was(udp):
+    """Behind it is the next one."""
+    sender, receiver = udp
+    receiver.enable_gro()
+    batch = fastsock.DatagramBatch(2)
+    sender.send_segmented(b"a" * 10 + b"b" * 10 + b"c" * 5, 10)
+    if receiver.recvmmsg_into(batch) < 3:
+        pytest.skip("this kernel did not glue them")
+    with pytest.raises(ValueError, match="11 bytes don't fit into the 10 of datagram 0"):
+        batch[0] = b"x" * 11
+    batch[0] = b"x" * 7
+    assert [bytes(view) for view in batch] == [b"x" * 7, b"b" * 10, b"c" * 5]
+
+
+@requires_facility("segmentation")
+def test_what_the_kernel_refuses_is_not_cut_by_us():
+    """Where there is nobody to send to, there is no use in another way."""
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sender:
+        with pytest.raises(OSError) as caught:
+            sender.send_segmented(b"x" * 100, 10)
+        assert caught.value.errno == errno.EDESTADDRREQ and caught.value.messages_sent == 0
+
+
 def test_the_kernel_says_when_where_and_how(udp):
     sender, receiver = udp
     is_ipv6 = receiver.family == fastsock.AF_INET6
@@ -161,6 +199,64 @@ def test_an_answer_comes_from_the_address_that_was_asked(how):
             info = fastsock.PacketInfo.from_ancillary(ancillary)
             server.sendmsg([data], info.ancillary(), 0, address)
         assert client.recvfrom(10) == (b"x", ("127.0.0.7", server.getsockname()[1]))
+
+
+def answered(server, client, port_and_host):
+    """Ask by one datagram and have it answered from a batch: who the answer is from."""
+    client.settimeout(TIMEOUT_S)
+    client.sendto(b"x", port_and_host)
+    batch = fastsock.DatagramBatch(2)
+    server.settimeout(TIMEOUT_S)
+    server.recvmmsg_into(batch, ancillary=True)
+    assert server.sendmmsg_from(batch) == 1
+    data, address = client.recvfrom(10)
+    assert data == b"x" and address[1] == server.getsockname()[1]
+    return address
+
+
+@pytest.mark.parametrize("option", [None, "IP_RECVTTL"])
+def test_where_nobody_knows_which_address_was_asked(option):
+    """Control messages of another kind say nothing of it."""
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as server, \
+            fastsock.socket(type=fastsock.SOCK_DGRAM) as client:
+        server.bind(("127.0.0.1", 0))
+        client.bind(("127.0.0.1", 0))
+        if option is not None:
+            server.setsockopt(fastsock.IPPROTO_IP, getattr(fastsock, option), 1)
+        assert answered(server, client, server.getsockname()) == server.getsockname()
+
+
+def ipv6_pair():
+    """(server on all addresses, client)."""
+    pair = [fastsock.socket(fastsock.AF_INET6, fastsock.SOCK_DGRAM) for _ in range(2)]
+    pair[0].bind(("::", 0))
+    return pair
+
+
+@requires_ipv6
+@pytest.mark.parametrize("options", [
+    ["IPV6_RECVPKTINFO"], ["IPV6_RECVHOPLIMIT"], ["IPV6_RECVPKTINFO", "IPV6_RECVHOPLIMIT"]])
+def test_an_answer_over_ipv6(options):
+    server, client = ipv6_pair()
+    with server, client:
+        for option in options:
+            server.setsockopt(fastsock.IPPROTO_IPV6, getattr(fastsock, option), 1)
+        port = server.getsockname()[1]
+        assert answered(server, client, ("::1", port)) == ("::1", port, 0, 0)
+
+
+@requires_ipv6
+def test_an_answer_from_an_address_of_a_link():
+    """Such an address means one of its interface, which goes with it."""
+    found = link_local_address()
+    if found is None:
+        pytest.skip("no link-local address here")
+    host, scope_id = found
+    server, client = ipv6_pair()
+    with server, client:
+        server.setsockopt(fastsock.IPPROTO_IPV6, fastsock.IPV6_RECVPKTINFO, 1)
+        port = server.getsockname()[1]
+        assert answered(server, client, (host, port, 0, scope_id)) == (host, port, 0, scope_id)
 
 
 def test_packet_info_of_nothing():
@@ -204,13 +300,23 @@ def test_multicast(interface, source):
             receiver.leave_group(group, interface, source)
 
 
-def test_multicast_over_ipv6():
+def test_an_address_that_no_interface_has():
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock:
+        with pytest.raises(OSError, match="no interface has the address 192.0.2.1"):
+            sock.join_group("239.255.77.1", "192.0.2.1")
+
+
+@pytest.mark.parametrize("zone", [False, True])
+def test_multicast_over_ipv6(zone):
+    group = "ff02::7777" + f"%{fastsock.if_nametoindex('lo')}" * zone
     with fastsock.socket(fastsock.AF_INET6, fastsock.SOCK_DGRAM) as receiver:
         try:
-            receiver.join_group("ff02::7777", "lo")
+            receiver.join_group(group, "lo")
         except OSError as error:
             pytest.skip(f"no multicast on lo: {error}")
-        receiver.leave_group("ff02::7777", "lo")
+        receiver.leave_group(group, "lo")
+        with pytest.raises(OSError):
+            receiver.leave_group(group, "lo")
 
 
 @pytest.mark.parametrize("group, error", [("10.0.0.1", ValueError), ("ff02::1", ValueError),

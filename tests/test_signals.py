@@ -6,6 +6,8 @@ assertion is about time: a timeout that a signal extends would never come.
 """
 
 import contextlib
+import errno
+import os
 import select
 import signal
 import sys
@@ -13,6 +15,7 @@ import threading
 
 import pytest
 
+import fastsock
 from tests.conftest import TIMEOUT_S
 
 INTERVAL_S = 0.002
@@ -305,6 +308,53 @@ def test_an_exception_ends_connect_to_a_unix_socket(socket, tmp_path, monkeypatc
             while True:
                 assert getattr(sock, method)("listener") in (None, 0)
         assert sent.count >= ENOUGH
+
+
+@requires_linux
+@pytest.mark.parametrize("method", ["connect", "connect_ex"])
+def test_a_signal_ends_a_connect_that_should_not_have_waited(socket, tmp_path, monkeypatch, method):
+    """A dup made the file of a non-blocking socket blocking: there is nothing to go on with."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first, \
+            socket.socket(socket.AF_UNIX) as sock:
+        listener.bind("listener")
+        listener.listen(0)
+        first.connect("listener")
+        sock.setblocking(False)
+        os.set_blocking(sock.fileno(), True)
+        with signals() as sent:
+            if method == "connect":
+                with pytest.raises(InterruptedError):
+                    sock.connect("listener")
+            else:
+                assert sock.connect_ex("listener") == errno.EINTR
+        assert sent.count >= 1
+
+
+@pytest.mark.parametrize("is_bytes", [True, False])
+def test_a_handler_that_sends_many_while_many_are_sent(is_bytes):
+    """What is copied together has memory that is lent once: the inner call does without."""
+    pieces = [b"%03d" % number for number in range(1000)]
+    wanted = b"".join(pieces)
+    given = pieces if is_bytes else [bytearray(piece) for piece in pieces]
+    a, b = fastsock.socketpair()
+    inner, theirs = fastsock.socketpair()
+    received = []
+
+    def send_too(count):
+        if count == ENOUGH:
+            inner.sendmsg_all(given)
+            received.append(theirs.recv_exactly(len(wanted)))
+            drain(b)
+
+    with a, b, inner, theirs:
+        b.setblocking(False)
+        fill(a)
+        with signals(send_too):
+            a.sendmsg_all(given)
+        assert received == [wanted]
+        b.settimeout(TIMEOUT_S)
+        assert b.recv_exactly(len(wanted)) == wanted
 
 
 def test_buffers_are_given_back(pair):

@@ -333,6 +333,50 @@ def test_nothing_more_is_sent_after_a_sendall_that_does_not_say_how_much():
         assert peer.drain() == b""
 
 
+@pytest.mark.parametrize("said", ["3", -1, 1 << 40, True])
+def test_a_sendall_that_says_nonsense(said):
+    """That is as if nothing was said: nothing more is sent."""
+    class Own(fastsock.socket):
+        def sendall(self, data, flags=0):
+            error = OSError("full")
+            error.bytes_sent = said
+            raise error
+
+    a, b = stdlib_socket.socketpair()
+    with Own(fileno=a.detach()) as sock, b:
+        stream = Stream(sock)
+        stream.write(b"1234567")
+        with pytest.raises(OSError, match="full") as caught:
+            stream.flush()
+        assert caught.value.bytes_sent == 0
+        with pytest.raises(OSError, match="not known"):
+            stream.flush()
+
+
+class OwnInto(fastsock.socket):
+    def recv_into(self, buffer, nbytes=0, flags=0):
+        count = super().recv_into(buffer, nbytes, flags)
+        buffer[:count] = bytes(buffer[:count]).upper()
+        return count
+
+
+class OwnIntoAndSendall(OwnInto):
+    def sendall(self, data, flags=0):
+        return super().sendall(bytes(data).upper(), flags)
+
+
+@pytest.mark.parametrize("cls", [OwnInto, OwnIntoAndSendall])
+def test_a_class_with_a_recv_into_of_its_own(cls):
+    a, b = stdlib_socket.socketpair()
+    with cls(fileno=a.detach()) as sock, b:
+        stream = Stream(sock)
+        stream.write(b"abc")
+        stream.flush()
+        assert b.recv(10) == (b"abc" if cls is OwnInto else b"ABC")
+        b.sendall(b"line\n")
+        assert stream.readline() == b"LINE\n"
+
+
 @pytest.mark.parametrize("given, expected", [
     (None, TypeError), ("3", TypeError), (-1, ValueError), (6, ValueError)])
 def test_a_send_that_returns_nonsense(given, expected):

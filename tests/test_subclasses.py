@@ -66,7 +66,8 @@ def test_accept_of_a_subclass_gives_a_plain_socket(socket):
             assert type(accepted) is socket.socket
 
 
-def test_accept_of_a_subclass_with_its_own_underscore_accept(socket):
+@pytest.mark.parametrize("timeout", [None, TIMEOUT_S])
+def test_accept_of_a_subclass_with_its_own_underscore_accept(socket, default_timeout, timeout):
     calls = []
 
     class Own(socket.socket):
@@ -75,7 +76,7 @@ def test_accept_of_a_subclass_with_its_own_underscore_accept(socket):
             return super()._accept()
 
     with Own() as own, socket.socket() as client:
-        own.settimeout(TIMEOUT_S)
+        own.settimeout(timeout)
         own.bind(("127.0.0.1", 0))
         own.listen()
         client.connect(own.getsockname())
@@ -83,6 +84,13 @@ def test_accept_of_a_subclass_with_its_own_underscore_accept(socket):
         with accepted:
             assert calls == [own] and address == client.getsockname()
             assert type(accepted) is socket.socket and accepted.gettimeout() is None
+        # Another, while new sockets have a timeout.
+        default_timeout(5.0)
+        with socket.socket() as other:
+            other.connect(own.getsockname())
+            accepted, _ = own.accept()
+            with accepted:
+                assert accepted.gettimeout() == 5.0
 
 
 def test_a_subclass_that_closes_its_own_way(socket):

@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+import fastsock
 from tests.conftest import TIMEOUT_S
 
 SHORT_S = 0.02
@@ -83,6 +84,20 @@ def test_timeouts_that_are_too_long(socket):
             with pytest.raises(OverflowError):
                 sock.settimeout(timeout)
             assert sock.gettimeout() is None
+
+
+@pytest.mark.parametrize("timeout", [3e6, 9e9, 9223372036.0])
+def test_timeouts_that_are_nearly_too_long(timeout):
+    """Longer than poll(2) can wait, and than the clock goes on. (The stdlib cuts bits off.)"""
+    a, b = fastsock.socketpair()
+    with a, b:
+        a.settimeout(0.001)
+        for _ in range(4):  # after which it waits first
+            with pytest.raises(TimeoutError):
+                a.recv(1)
+        a.settimeout(timeout)
+        b.send(b"x")
+        assert a.gettimeout() == timeout and a.recv(1) == b"x"
 
 
 @pytest.mark.parametrize("flag, timeout", [(True, None), (1, None), (False, 0.0), (0, 0.0),

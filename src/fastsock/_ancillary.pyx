@@ -35,9 +35,6 @@ cdef int pack(object messages, msghdr *header) except -1:
     cdef cmsghdr *message
     cdef bytes data
     for level, kind, data in [_parse(message_) for message_ in _items(messages)]:
-        # Room for the padding before and after the data.
-        if <size_t>len(data) > <size_t>INT_MAX - CMSG_SPACE(1):
-            raise OSError("ancillary data item too large")
         total += CMSG_SPACE(len(data))
         if total > <size_t>INT_MAX:
             raise OSError("too much ancillary data")
@@ -84,7 +81,13 @@ cdef tuple _parse(object item):
     level, kind = as_int(parts[0]), as_int(parts[1])
     borrow_readable(parts[2], &view)
     try:
-        data = PyBytes_FromStringAndSize(<char *>view.buf, view.len)
+        # Room for the padding before and after the data.
+        if <size_t>view.len > <size_t>INT_MAX - CMSG_SPACE(1):
+            raise OSError("ancillary data item too large")
+        if type(parts[2]) is bytes:
+            data = parts[2]
+        else:
+            data = PyBytes_FromStringAndSize(<char *>view.buf, view.len)
     finally:
         PyBuffer_Release(&view)
     return level, kind, data

@@ -102,11 +102,13 @@ cdef class DatagramBatch:
         return PyByteArray_AS_STRING(self.block)
 
     cdef int make_block(self, Py_ssize_t room) except -1:
-        """Memory of `room` bytes a kernel buffer; what was in the batch is gone."""
+        """Memory of `room` bytes a kernel buffer; what was in the batch is gone, unless there
+        is no memory."""
         cdef Py_ssize_t index
+        cdef bytearray block = PyByteArray_FromStringAndSize(NULL, self.count * room)
+        self.view = memoryview(block)
+        self.block = block
         self.close_unclaimed_fds()
-        self.block = PyByteArray_FromStringAndSize(NULL, self.count * room)
-        self.view = memoryview(self.block)
         self.room = room
         self.used = self.slots_used = 0
         self.written = self.count

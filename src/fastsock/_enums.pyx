@@ -9,27 +9,30 @@ import socket as stdlib_socket
 cdef enum:
     KNOWN = 64
 
-cdef list families = [None] * KNOWN
-cdef list types = [None] * KNOWN
+
+cdef list members_of(object enum):
+    """[the member of each number]; those above are flags of socket(2), and no types."""
+    cdef list found = [None] * KNOWN
+    for member in enum:
+        if member < KNOWN:
+            found[member] = member
+    return found
+
+
+cdef list families = members_of(stdlib_socket.AddressFamily)
+cdef list types = members_of(stdlib_socket.SocketKind)
 
 
 cdef object family_member(int family):
-    if 0 <= family < KNOWN and families[family] is not None:
-        return families[family]
-    return look_up(families, stdlib_socket.AddressFamily, family)
+    return member_of(families, family)
 
 
 cdef object type_member(int type):
-    if 0 <= type < KNOWN and types[type] is not None:
-        return types[type]
-    return look_up(types, stdlib_socket.SocketKind, type)
+    return member_of(types, type)
 
 
-cdef object look_up(list known, object enum, int number):
-    try:
-        member = enum(number)
-    except ValueError:
-        return number
-    if 0 <= number < KNOWN:
-        known[number] = member
-    return member
+cdef inline object member_of(list members, int number):
+    # Below 0 is above, too.
+    if <unsigned int>number < KNOWN and members[number] is not None:
+        return members[number]
+    return number

@@ -12,7 +12,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject
 from libc.math cimport ceil
-from libc.stdint cimport INT64_MAX, int64_t
+from libc.stdint cimport int64_t
 
 cimport fastsock._libc as libc
 from fastsock._errors cimport raise_errno
@@ -185,6 +185,6 @@ cdef int64_t parse_timeout(object timeout) except? -2:
 
 
 cdef inline int64_t nanoseconds(double seconds) noexcept:
-    """Seconds (0 or more) in nanoseconds, rounded up, at most INT64_MAX."""
-    cdef double result = ceil(seconds * 1e9)
-    return INT64_MAX if result >= <double>INT64_MAX else <int64_t>result
+    """Seconds (0 or more) in nanoseconds, rounded up. The stdlib takes no default timeout that
+    has more of them than an int64_t."""
+    return <int64_t>ceil(seconds * 1e9)

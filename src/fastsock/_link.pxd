@@ -6,13 +6,13 @@ from fastsock._wait cimport Budget
 
 
 cdef class Link:
-    cdef readonly object sock
+    cdef object sock
     cdef SocketHead *head       # NULL: through the methods of its class
     cdef object receive_method  # recv, or recv_into where only that is its own
     cdef bint receives_into
     cdef object send_method     # send, or None where only sendall is its own
     cdef bint is_broken         # a sendall did not say how much went out
-    cdef readonly bint has_ended
+    cdef bint has_ended
 
     cdef Budget budget(self)
     cdef Py_ssize_t receive(self, char *memory, Py_ssize_t size, bint is_plain_memory,

@@ -91,11 +91,12 @@ cdef int set_option(SocketHead *sock, int level, int name, object value) except 
 
 cdef void note(int fd, int level, int name) noexcept:
     """Remember the options that decide whether a call may be tried first."""
-    cdef int low_water = 0
+    cdef int low_water = 2      # also where it can't be asked for
     cdef socklen_t size = sizeof(low_water)
     if level == SOL_SOCKET and name == SO_RCVLOWAT:
         # 1 is what every socket has: it must not slow down all others for good.
-        if getsockopt(fd, level, name, &low_water, &size) < 0 or low_water > 1:
+        getsockopt(fd, level, name, &low_water, &size)
+        if low_water > 1:
             _fdtable.lowat_in_use = True
     elif level == IPPROTO_TCP and name == FASTSOCK_TCP_ULP:
         state_of(fd).flags |= FASTSOCK_FD_HAS_ULP

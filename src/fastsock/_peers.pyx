@@ -5,11 +5,11 @@ that shares its place with another only costs what it would cost without.
 """
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from fastsock._address cimport SocketAddress, from_sockaddr
 from fastsock._libc cimport (
-    AF_INET, AF_INET6, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t,
+    AF_INET, AF_INET6, sockaddr, sockaddr_storage, socklen_t,
 )
 
 cdef enum:
@@ -37,8 +37,8 @@ cdef class Peers:
         cdef socklen_t index
         if size == 0:
             return None
-        cdef bint is_kept = (storage.ss_family == AF_INET and size == sizeof(sockaddr_in)
-                             or storage.ss_family == AF_INET6 and size == sizeof(sockaddr_in6))
+        cdef bint is_kept = size <= MOST and (
+            storage.ss_family == AF_INET or storage.ss_family == AF_INET6)
         if is_kept:
             for index in range(2, size):
                 place = place * 31 + bytes_[index]
@@ -46,6 +46,8 @@ cdef class Peers:
             known = self.known[place]
             if known is not None and memcmp(self.raw + place * MOST, storage, size) == 0:
                 return known
+        # Zeroed: of another family 14 bytes are shown, also where the kernel wrote fewer.
+        memset(&address.storage, 0, sizeof(sockaddr))
         memcpy(&address.storage, storage, min(<size_t>size, sizeof(sockaddr_storage)))
         address.size = size
         name = from_sockaddr(&address)

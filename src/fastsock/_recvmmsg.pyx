@@ -101,8 +101,7 @@ cdef Py_ssize_t without_ends(int fd, FastsockMessage *messages, Py_ssize_t recei
         return received
     if poll(&watched, 1, 0) != 1 or not watched.revents & POLLHUP:
         return received  # messages without data
-    while (received > 1 and messages[received - 1].msg_len == 0
-            and messages[received - 2].msg_len == 0
+    while (received > 1 and messages[received - 2].msg_len == 0
             and messages[received - 1].msg_hdr.msg_controllen == 0):
         received -= 1
     return received
@@ -193,16 +192,21 @@ def recvmmsg(self, count, bufsize=2048, flags=0, *, ancillary=False):
         # memory each time, at five times the cost of filling them.
         if (batch.room == size and batch.count * size <= LARGEST_SPARE
                 and len(spares) < MOST_SPARES):
-            spares.append(batch)
+            try:
+                spares.append(batch)
+            except MemoryError:
+                pass  # what has arrived must not be lost for it
 
 
 cdef DatagramBatch spare_batch(Py_ssize_t count, Py_ssize_t size):
     """A batch of at least so many buffers of just this size, that no one else uses."""
-    cdef DatagramBatch batch
+    cdef DatagramBatch batch = None
+    # No more in the clause: Cython's way out of one takes for granted that there was memory
+    # for a traceback.
     try:
         batch = spares.pop()
     except IndexError:
-        return DatagramBatch(count, size)
-    if batch.size == size and 1 <= count <= batch.count:
+        pass
+    if batch is not None and batch.size == size and 1 <= count <= batch.count:
         return batch
     return DatagramBatch(count, size)

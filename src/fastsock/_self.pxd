@@ -14,8 +14,7 @@ cdef inline SocketHead *head_of(object self) except NULL:
     """The fields of a socket object; TypeError for anything else."""
     if Py_TYPE(self) == socket_type or PyObject_TypeCheck(self, base_type):
         return <SocketHead *><PyObject *>self
-    refuse(self)
-    return NULL
+    return refuse(self)
 
 
 cdef inline bint is_socket(object candidate) noexcept:
@@ -23,7 +22,7 @@ cdef inline bint is_socket(object candidate) noexcept:
     return PyObject_TypeCheck(candidate, base_type)
 
 
-cdef int refuse(object self) except -1
+cdef SocketHead *refuse(object self) except NULL
 cdef object class_of_sockets()
 cdef object class_of_stdlib()
 cdef bint overrides(object self) except -1

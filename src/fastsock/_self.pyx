@@ -46,9 +46,7 @@ def own_methods(cls):
     """
     cdef PyTypeObject *cls_type = <PyTypeObject *><PyObject *>cls
     cdef dict names = <dict>(<TypeWithDict *>cls_type).tp_dict
-    for base in cls.__mro__[1:]:
-        if not base.__module__.startswith("fastsock."):
-            break
+    for base in [base for base in cls.__mro__[1:] if base.__module__.startswith("fastsock.")]:
         for name, method in base.__dict__.items():
             if name not in names and Py_TYPE(method) == &PyMethodDescr_Type:
                 names[name] = PyDescr_NewMethod(
@@ -56,7 +54,7 @@ def own_methods(cls):
     PyType_Modified(cls_type)
 
 
-cdef int refuse(object self) except -1:
+cdef SocketHead *refuse(object self) except NULL:
     raise TypeError(f"a socket is required as self, not {type(self).__name__!r}: "
                     "use fastsock.socket, which has these methods")
 

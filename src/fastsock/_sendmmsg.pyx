@@ -453,7 +453,7 @@ cdef bint send_glued(SocketHead *head, char *data, Py_ssize_t size, Py_ssize_t s
     try:
         send_all(head, &message, 1, 0, size, False, budget, &done)
     except OSError as error:
-        if not done and error.errno in CANT_SEGMENT:
+        if error.errno in CANT_SEGMENT:
             return False
         raise
     return True
