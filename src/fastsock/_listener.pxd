@@ -6,7 +6,7 @@ from fastsock._loop cimport TimerHandle, Watched
 
 cdef class Listener(Watched):
     cdef Hub hub
-    cdef readonly object sock
+    cdef object sock                # kept open while it is watched
     cdef int family
     cdef bint is_paused
     cdef TimerHandle retry

@@ -85,12 +85,10 @@ cdef class Readiness:
         return self.by_poll.remove(fd)
 
     cdef int wait(self, int64_t timeout_ns) except -1:
-        """Wait until something is ready: how many `events` there are, 0 after the timeout
-        (below 0: none). Raises what a signal handler raises."""
-        cdef int timeout_ms = -1
+        """Wait until something is ready: how many `events` there are, 0 after the timeout.
+        Raises what a signal handler raises."""
+        cdef int timeout_ms = <int>min((timeout_ns + NS_PER_MS - 1) // NS_PER_MS, INT_MAX)
         cdef int found
-        if timeout_ns >= 0:
-            timeout_ms = <int>min((timeout_ns + NS_PER_MS - 1) // NS_PER_MS, INT_MAX)
         if self.by_epoll is None:
             return self.wait_by_poll(timeout_ns, timeout_ms)
         if timeout_ms != 0 and (self.spin_ns or self.contention):
