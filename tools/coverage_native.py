@@ -51,7 +51,7 @@ _COMPARED = re.compile(r"= \(__pyx_t_\d+ (?:[!=]=|[<>]) [\w>.-]+\);$"
                        r"|= \(__Pyx_PyLong_BoolEqObjC\(__pyx_t_")
 _INSIDE = re.compile(r" in \(|\b(?:min|max)\(")
 #: A type of isinstance(x, (A, B)).
-_TYPE = re.compile(r"= Py\w+_Check\(|= __Pyx_TypeCheck\(|= PyObject_TypeCheck\(")
+_TYPE = re.compile(r"= (?:__Pyx_)?Py\w+_Check\(|= __Pyx_TypeCheck\(|= PyObject_TypeCheck\(")
 _TYPES = re.compile(r"\bisinstance\(\w+, \(")
 
 

@@ -51,7 +51,7 @@ cdef class Listener(Watched):
 
     def resume(self):
         """Accept again, if there is room."""
-        if self.is_paused and self.fd >= 0 and self.hub.connections < self.hub.max_connections:
+        if self.is_paused and self.hub.connections < self.hub.max_connections:
             if self.retry is not None:
                 self.retry.cancel()
                 self.retry = None
@@ -68,7 +68,7 @@ cdef class Listener(Watched):
 
     def accept_rest(self):
         """Accept what waits, before the socket is closed: nobody who was let in is lost."""
-        while not self.is_paused and self.fd >= 0 and self.accept_waiting():
+        while not self.is_paused and self.accept_waiting():
             pass
 
     cdef int accept_waiting(self) except -1:

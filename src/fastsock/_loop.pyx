@@ -212,7 +212,8 @@ cdef class Loop:
 
     def set_idle_timeout(self, seconds):
         """End what nothing happens to for so long; None: never."""
-        self.idle_timeout_ns = 0 if seconds is None else <int64_t>min(seconds * 1e9, 9e18)
+        cdef double nanoseconds = 0 if seconds is None else seconds * 1e9
+        self.idle_timeout_ns = <int64_t>min(nanoseconds, 9e18)
 
     def call_at_wake_up(self, function):
         """Have it called at the end of each wake-up, before the next wait."""

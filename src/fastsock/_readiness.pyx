@@ -53,11 +53,11 @@ cdef class Readiness:
         that watches nothing. In a copy of the parent's, what is added or removed is so for
         the parent, too."""
         cdef epoll fresh
-        if self.by_epoll is not None and self.by_epoll.epfd >= 0:
+        if self.by_epoll is not None:
             fresh = epoll()
             os.dup2(fresh.epfd, self.by_epoll.epfd, False)
             fresh.close()
-        elif self.by_poll is not None and not is_running:
+        elif not is_running:
             self.by_poll = poll(KEY)  # another thread may have been in the midst of it
 
     def set_spin(self, spin_us):

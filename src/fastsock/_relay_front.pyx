@@ -125,9 +125,8 @@ cdef class Front(Connection):
 
     def give_up(self):
         """Internal: the time for connecting is over."""
-        if self.rear is not None and (self.is_connecting or self.rear.fd < 0):
-            logger.warning("a relay can't connect within %s s", self.connect_timeout_s)
-            self.end()
+        logger.warning("a relay can't connect within %s s", self.connect_timeout_s)
+        self.end()
 
     cdef int ready(self, int events) except -1:
         return self.work(events & ~WRITABLE, events & ~READABLE)
