@@ -93,38 +93,33 @@ def test_what_leaves_the_loop_in_a_message_that_had_waited(tmp_path):
     assert str(served.raised) == "asked to"
 
 
-def test_messages_that_wait_again_before_they_went_on(tmp_path):
-    """Another connection's handler has filled what the peer had just made room in."""
-    found = {}
+ALL, NOTHING = (1 << 24, 1 << 24), (1, 0)  # limits (high, low) of what waits to be sent
+
+
+@pytest.mark.parametrize("limits", [[ALL], [ALL, NOTHING], [ALL, NOTHING, ALL]],
+                         ids=["on", "on and off", "on twice"])
+def test_messages_that_are_to_go_on_and_to_wait_in_one_turn(tmp_path, limits):
+    """By another connection's handler, which changes what may wait: each is answered once."""
+    found = []
 
     def handler(line):
-        me = fastsock.current_connection()
-        if line == b"me":
-            found["other"] = me
+        if line == b"long":
+            found.append(fastsock.current_connection())
             return LONG
-        if line == b"more":
-            found["other"].write(LONG)
+        if line == b"limits":
+            for high, low in limits:
+                found[0].set_write_buffer_limits(high, low)
         return line
 
     with answering(handler, unix_address(tmp_path), framing=Lines(limit=1 << 21)) as served:
         with served.connect() as slow, served.connect() as quick:
-            slow.sendall(b"me\nwaits\n")
+            slow.sendall(b"long\nwaits\n")
             served.turn()
-            with served.held():
-                slow.setblocking(False)
-                came = bytearray()
-                while True:
-                    try:
-                        came += slow.recv(1 << 16)
-                    except BlockingIOError:
-                        break
-                quick.sendall(b"more\n")
-            slow.settimeout(TIMEOUT_S)
-            assert receive(quick, 5) == b"more\n"
-            expected = LONG + b"\n" + LONG + b"waits\n"
-            came += receive(slow, len(expected) - len(came))
-            assert came == expected
-            found.clear()
+            quick.sendall(b"limits\n")
+            assert receive(quick, 7) == b"limits\n"
+            slow.shutdown(socket.SHUT_WR)
+            assert receive_all(slow) == LONG + b"\nwaits\n"
+        found.clear()
 
 
 def test_a_connection_that_is_closed_before_its_messages_went_on(tmp_path):

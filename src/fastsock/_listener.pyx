@@ -59,7 +59,7 @@ cdef class Listener(Watched):
             try:
                 self.watch(READABLE)
             except OSError as error:  # ENOSPC, ENOMEM of epoll_ctl(2)
-                self.short_of(error.errno or ENOMEM)
+                self.short_of(error.errno)
             else:
                 self.is_paused = False
 
@@ -104,7 +104,7 @@ cdef class Listener(Watched):
             try:
                 connection.begin(accepted, self.hub, self.family, &peer)
             except OSError as error:  # ENOSPC: the kernel watches no more for this user
-                return self.short_of(error.errno or ENOMEM)
+                return self.short_of(error.errno)
             taken += 1
         if taken == 0:  # only errors, which may last
             return self.short_of(libc.errno)
