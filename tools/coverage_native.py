@@ -180,5 +180,5 @@ def not_understood(files):
         for line in sorted(file.lines):
             # Of a body that is only `pass`, nothing is generated.
             if (_PLAIN.match(text[line - 1]) and line not in known
-                    and text[line].strip() != "pass"):
+                    and text[line].partition("#")[0].strip() != "pass"):
                 yield f"{path}:{line}: {text[line - 1].strip()}"
