@@ -80,9 +80,10 @@ from fastsock import relay  # imported with the first use, and that needs a desc
 client, a = fastsock.socketpair()
 b, server = fastsock.socketpair()
 
+before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
 def limit(number):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (number, resource.getrlimit(
-        resource.RLIMIT_NOFILE)[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, before[1]))
 """
 
 
@@ -109,6 +110,7 @@ assert relay(a, b) == (len(data), 0)
 for thread in threads:
     thread.join()
 assert received == data
+limit(before[0])
 print("done")
 """).stdout == "done\n"
 
@@ -122,6 +124,7 @@ try:
     relay(a, b)
 except OSError as error:
     print(errno.errorcode[error.errno], error.bytes_relayed, server.recv(10))
+limit(before[0])
 """).stdout == "EINVAL (1, 0) b'x'\n"
 
 

@@ -87,7 +87,8 @@ def test_what_leaves_the_loop_in_a_message_that_had_waited(tmp_path):
 
     with answering(handler, unix_address(tmp_path), framing=Lines(limit=1 << 21)) as served:
         with served.connect() as client:
-            client.sendall(b"long\nexit\nlast\n")  # the peer does not read: two wait
+            client.sendall(b"long\nexit\nlast\n")
+            served.turn()  # the peer does not read yet: two wait
             assert receive(client, len(LONG) + 1) == LONG + b"\n"
             assert receive(client, 5) == b"last\n"
     assert str(served.raised) == "asked to"

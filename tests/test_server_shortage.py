@@ -23,6 +23,7 @@ try:
     server.serve_forever()
 except OSError as error:
     say("left by", errno.errorcode[error.errno])
+    resource.setrlimit(resource.RLIMIT_NOFILE, 2 * resource.getrlimit(resource.RLIMIT_NOFILE)[1:])
     server.close()
 """
 
