@@ -56,6 +56,7 @@ def test_a_protocol_that_aborts_what_was_to_be_closed(serve):
     client, protocol = server.accept()
 
     def say():
+        protocol.transport.set_write_buffer_limits(1, 0)  # told to go on when all was sent
         protocol.transport.write(MUCH)
         protocol.transport.close()
 
