@@ -325,6 +325,6 @@ def check_options(who: str, options: Mapping[str, object], *refused: str) -> Non
 
 
 def check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0, not {value!r}")
+    for name in values:  # the iterator of items() ends CPython 3.11 where it finds no memory
+        if not values[name] > 0:
+            raise ValueError(f"{name} must be above 0, not {values[name]!r}")

@@ -8,7 +8,7 @@ import pytest
 
 import fastsock
 from tests.conftest import FACILITIES
-from tests.protocol_servers import MUCH, Recording, read_all, read_exactly
+from tests.protocol_servers import MUCH, Recording, read_all, read_exactly, reset
 from tests.serving import answering
 from tests.servers import pattern
 
@@ -76,6 +76,37 @@ def test_one_file_at_a_time_and_nothing_behind_it(serve_ours, large):
     protocol.wait_for("resume")
     server.call(transport.write, b"behind it")
     assert read_exactly(client, 9) == b"behind it"
+
+
+def test_a_file_behind_what_waits(serve_ours, large):
+    server = serve_ours()
+    client, protocol = server.accept()
+    transport = protocol.transport
+
+    def send():
+        transport.write(MUCH)  # more than the kernel takes: the protocol is told to pause
+        transport.send_file(large, 1)
+    server.call(send)
+    expected = MUCH + MUCH[1:]
+    assert read_exactly(client, len(expected)) == expected
+    protocol.wait_for("resume")
+    assert protocol.calls == [("made",), ("pause",), ("resume",)]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_peer_that_resets_while_a_file_is_sent(serve_ours, large, waits):
+    server = serve_ours()
+    client, protocol = server.accept()
+
+    def send():
+        if waits:
+            protocol.transport.write(MUCH)
+        protocol.transport.send_file(large)
+    server.call(send)
+    protocol.wait_for("pause")
+    assert read_exactly(client, 1 << 20) == MUCH[:1 << 20]
+    reset(client)
+    assert protocol.wait_for("lost")[1] in (ConnectionResetError, BrokenPipeError)
 
 
 def test_no_file_after_the_end_of_writing(serve_ours, file):

@@ -51,7 +51,7 @@ _COMPARED = re.compile(r"= \(__pyx_t_\d+ (?:[!=]=|[<>]) [\w>.-]+\);$"
                        r"|= \(__Pyx_PyLong_BoolEqObjC\(__pyx_t_")
 _INSIDE = re.compile(r" in \(|\b(?:min|max)\(")
 #: A type of isinstance(x, (A, B)).
-_TYPE = re.compile(r"= Py\w+_Check\(|= __Pyx_TypeCheck\(|= PyObject_TypeCheck\(")
+_TYPE = re.compile(r"= (?:__Pyx_)?Py\w+_Check\(|= __Pyx_TypeCheck\(|= PyObject_TypeCheck\(")
 _TYPES = re.compile(r"\bisinstance\(\w+, \(")
 
 
@@ -180,5 +180,5 @@ def not_understood(files):
         for line in sorted(file.lines):
             # Of a body that is only `pass`, nothing is generated.
             if (_PLAIN.match(text[line - 1]) and line not in known
-                    and text[line].strip() != "pass"):
+                    and text[line].partition("#")[0].strip() != "pass"):
                 yield f"{path}:{line}: {text[line - 1].strip()}"

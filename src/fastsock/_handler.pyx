@@ -178,8 +178,7 @@ cdef class HandlerTransport(ServerTransport):
 
     cdef bint takes_whole(self) noexcept:
         """Is what arrives now a message, to be answered now?"""
-        return (self.service.framing is None and not self.service.is_batch
-                and not self.is_held and length(&self.inbox) == 0)
+        return self.service.framing is None and not self.service.is_batch
 
     cdef int answer_whole(self, bytes message) except -1:
         """Answer what arrived, without a framing: a usual answer is sent as it is."""
@@ -200,8 +199,6 @@ cdef class HandlerTransport(ServerTransport):
             self.give_up("the handler")
         finally:
             service.current = previous
-        if self.has_peer_ended or self.is_draining:
-            self.close_if_drained()
         return 0
 
     cdef int take_messages(self, Inbox *inbox) except -1:
@@ -241,7 +238,7 @@ cdef class HandlerTransport(ServerTransport):
         cdef list messages = self.service.messages
         cdef Py_ssize_t before = len(messages)
         try:
-            while not (self.closing or self.is_held):
+            while True:
                 message = self.take_one(inbox)
                 if message is None:
                     break

@@ -8,15 +8,15 @@ from fastsock._loop cimport Loop, Watched
 
 @cython.final
 cdef class Hub:
-    cdef readonly Loop loop
+    cdef Loop loop
     cdef object make_connection         # a function of nothing: a new Transport
     cdef object make_protocol           # the user's protocol_factory, or None
-    cdef readonly object ssl_context
+    cdef object ssl_context
     cdef double handshake_timeout_s
-    cdef readonly Py_ssize_t high_water
-    cdef readonly Py_ssize_t low_water
+    cdef Py_ssize_t high_water
+    cdef Py_ssize_t low_water
     cdef readonly Py_ssize_t connections
-    cdef readonly Py_ssize_t max_connections
+    cdef Py_ssize_t max_connections
     cdef object on_room                 # called when a connection ended
 
     cdef int connection_ended(self) except -1

@@ -36,8 +36,7 @@ cdef class Hub:
 
     cdef int connection_ended(self) except -1:
         self.connections -= 1
-        if self.on_room is not None:
-            self.on_room()
+        self.on_room()
         return 0
 
 

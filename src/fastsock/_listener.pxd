@@ -6,11 +6,12 @@ from fastsock._loop cimport TimerHandle, Watched
 
 cdef class Listener(Watched):
     cdef Hub hub
-    cdef readonly object sock
+    cdef object sock                # kept open while it is watched
     cdef int family
     cdef bint is_paused
     cdef TimerHandle retry
 
     cdef int accept_waiting(self) except -1
+    cdef int is_gone(self) except -1
     cdef int pause(self) except -1
     cdef int short_of(self, int error) except -1

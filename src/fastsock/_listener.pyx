@@ -22,6 +22,7 @@ cdef object logger = logging.getLogger("fastsock.server")
 cdef enum:
     MOST_AT_ONCE = 64           # accepted before others have their turn
     RETRY_S = 1
+    HUNG_UP = 0x10              # POLLHUP
 
 
 cdef class Listener(Watched):
@@ -51,24 +52,25 @@ cdef class Listener(Watched):
 
     def resume(self):
         """Accept again, if there is room."""
-        if self.is_paused and self.fd >= 0 and self.hub.connections < self.hub.max_connections:
+        if self.is_paused and self.hub.connections < self.hub.max_connections:
             if self.retry is not None:
                 self.retry.cancel()
                 self.retry = None
             try:
                 self.watch(READABLE)
             except OSError as error:  # ENOSPC, ENOMEM of epoll_ctl(2)
-                self.short_of(error.errno or ENOMEM)
+                self.short_of(error.errno)
             else:
                 self.is_paused = False
 
     cdef int ready(self, int events) except -1:
-        self.accept_waiting()
+        if not self.accept_waiting() and events & HUNG_UP and self.interest:
+            self.is_gone()  # for AF_UNIX accept(2) says that nobody waits
         return 0
 
     def accept_rest(self):
         """Accept what waits, before the socket is closed: nobody who was let in is lost."""
-        while not self.is_paused and self.fd >= 0 and self.accept_waiting():
+        while not self.is_paused and self.accept_waiting():
             pass
 
     cdef int accept_waiting(self) except -1:
@@ -90,10 +92,7 @@ cdef class Listener(Watched):
                 if libc.errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                     return self.short_of(libc.errno)
                 if libc.errno in (EBADF, EINVAL):
-                    logger.error("a listening socket of this server was shut down or closed "
-                                 "by somebody else: it accepts no more")
-                    self.watch(0)
-                    return 0
+                    return self.is_gone()
                 # The peer is gone again, or its network: accept(2) hands its errors on.
                 continue
             fastsock_no_sigpipe(accepted)
@@ -105,11 +104,16 @@ cdef class Listener(Watched):
             try:
                 connection.begin(accepted, self.hub, self.family, &peer)
             except OSError as error:  # ENOSPC: the kernel watches no more for this user
-                return self.short_of(error.errno or ENOMEM)
+                return self.short_of(error.errno)
             taken += 1
         if taken == 0:  # only errors, which may last
             return self.short_of(libc.errno)
         return 1
+
+    cdef int is_gone(self) except -1:
+        logger.error("a listening socket of this server was shut down or closed by somebody "
+                     "else: it accepts no more")
+        return self.watch(0)
 
     cdef int pause(self) except -1:
         self.is_paused = True

@@ -7,7 +7,8 @@ Rules: one thread runs it, and all that happens happens there; only
 call_soon_threadsafe() and stop() may come from other threads and signal handlers. What
 is watched is owned by the loop, by its fd: an event of an fd that was closed earlier in
 the same wake-up finds nobody. A callback that raises is logged and harms no other;
-KeyboardInterrupt and SystemExit leave run().
+KeyboardInterrupt and SystemExit leave run(). Other threads have their turn also where the
+loop always finds something to do and none of it is Python code, which would let them.
 """
 
 import collections
@@ -22,7 +23,7 @@ from libc.errno cimport EBADF
 from libc.stdlib cimport free, malloc
 
 cimport fastsock._libc as libc
-from fastsock._deadline cimport NS_PER_S, monotonic_ns
+from fastsock._deadline cimport NS_PER_MS, NS_PER_S, monotonic_ns
 from fastsock._python cimport PyErr_CheckSignals, PyList_GET_ITEM
 from fastsock._readiness cimport READABLE
 
@@ -34,6 +35,7 @@ cdef enum:
     SCRATCH_SIZE = 65536
 
 cdef int64_t LONGEST_WAIT_NS = 3600 * <int64_t>NS_PER_S
+cdef int64_t TURN_NS = 5 * <int64_t>NS_PER_MS  # as sys.getswitchinterval() is at first
 
 
 cdef class Watched:
@@ -229,7 +231,8 @@ cdef class Loop:
 
     def set_idle_timeout(self, seconds):
         """End what nothing happens to for so long; None: never."""
-        self.idle_timeout_ns = 0 if seconds is None else <int64_t>min(seconds * 1e9, 9e18)
+        cdef double nanoseconds = 0 if seconds is None else seconds * 1e9
+        self.idle_timeout_ns = <int64_t>min(nanoseconds, 9e18)
 
     def call_at_wake_up(self, function):
         """Have it called at the end of each wake-up, before the next wait."""
@@ -363,6 +366,7 @@ cdef class Loop:
             Of a signal handler or a callback; run() may be called again.
         """
         cdef int count
+        cdef int64_t turn_ns
         if self.is_running:
             raise RuntimeError("this loop runs already")
         if self.wake_reader < 0:
@@ -373,7 +377,7 @@ cdef class Loop:
             previous = take_wake_up_fd(self.wake_writer)  # Python code: signals come here, too
             self.has_wake_up_fd = previous is not None
             PyErr_CheckSignals()  # one that came before was not written to the pipe
-            self.now_ns = monotonic_ns()
+            self.now_ns = turn_ns = monotonic_ns()
             while True:
                 self.run_soon()
                 if self.is_stopped:
@@ -388,6 +392,9 @@ cdef class Loop:
                     self.run_timers()
                 if self.longest_idle != NULL:
                     self.end_idle()
+                if self.now_ns - turn_ns > TURN_NS:
+                    with nogil:  # who waits for the GIL gets it
+                        turn_ns = self.now_ns
                 PyErr_CheckSignals()
         finally:
             self.is_running = False

@@ -9,7 +9,7 @@ cdef class Outbox:
     cdef char *memory
     cdef Py_ssize_t filled
     cdef Py_ssize_t capacity
-    cdef readonly Py_ssize_t size   # of all
+    cdef Py_ssize_t size        # of all
 
     cdef char *make_room(self, Py_ssize_t room) except NULL
     cdef int add(self, object data, const void *memory, Py_ssize_t size) except -1

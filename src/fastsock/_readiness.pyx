@@ -53,11 +53,11 @@ cdef class Readiness:
         that watches nothing. In a copy of the parent's, what is added or removed is so for
         the parent, too."""
         cdef epoll fresh
-        if self.by_epoll is not None and self.by_epoll.epfd >= 0:
+        if self.by_epoll is not None:
             fresh = epoll()
             os.dup2(fresh.epfd, self.by_epoll.epfd, False)
             fresh.close()
-        elif self.by_poll is not None and not is_running:
+        elif not is_running:
             self.by_poll = poll(KEY)  # another thread may have been in the midst of it
 
     def set_spin(self, spin_us):
@@ -85,12 +85,10 @@ cdef class Readiness:
         return self.by_poll.remove(fd)
 
     cdef int wait(self, int64_t timeout_ns) except -1:
-        """Wait until something is ready: how many `events` there are, 0 after the timeout
-        (below 0: none). Raises what a signal handler raises."""
-        cdef int timeout_ms = -1
+        """Wait until something is ready: how many `events` there are, 0 after the timeout.
+        Raises what a signal handler raises."""
+        cdef int timeout_ms = <int>min((timeout_ns + NS_PER_MS - 1) // NS_PER_MS, INT_MAX)
         cdef int found
-        if timeout_ns >= 0:
-            timeout_ms = <int>min((timeout_ns + NS_PER_MS - 1) // NS_PER_MS, INT_MAX)
         if self.by_epoll is None:
             return self.wait_by_poll(timeout_ns, timeout_ms)
         if timeout_ms != 0 and (self.spin_ns or self.contention):

@@ -111,7 +111,7 @@ def relay(a, b, /, *, idle_timeout=None):
             if turn == IDLE:
                 raise TimeoutError(f"nothing was relayed for {idle_timeout} s")
             if turn == FAILED:
-                raise_errno(state.forth.error or state.back.error or EBADF)
+                raise_errno(state.forth.error or state.back.error)
             PyErr_CheckSignals()
             # The handler, or another thread while this one waited for the GIL.
             if state.a.fd != state.fd_a or state.b.fd != state.fd_b:

@@ -70,14 +70,14 @@ cdef class Front(Connection):
     cdef int begin(self, int fd, Hub hub, int family, SocketAddress *peer) except -1:
         self.fd = fd
         self.hub = hub
+        self.rear = Rear.__new__(Rear)  # first: end() has need of it, whatever fails
+        self.rear.fd = -1
         hub.loop.adopt(self, 0)
         hub.connections += 1
         hub.loop.touch(self)
-        self.rear = Rear.__new__(Rear)
-        self.rear.fd = -1
         self.rear.front = self
-        self.connect_timer = hub.loop.call_later(self.connect_timeout_s, self.give_up)
         try:
+            self.connect_timer = hub.loop.call_later(self.connect_timeout_s, self.give_up)
             return self.connect_next("no address")
         except Exception:  # the listener would take it for its own
             return self.ready_raised()
@@ -93,19 +93,19 @@ cdef class Front(Connection):
                 error = sock.connect_ex(address)
                 if family != AF_UNIX and error in (0, EINPROGRESS):
                     sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+                if error in (0, EINPROGRESS):
+                    self.rear.fd = sock.detach()
+                else:
+                    why = os.strerror(error)
             except (OSError, ValueError) as problem:
                 why = str(problem)
+            finally:
                 if sock is not None:
                     sock.close()
-                continue
-            if error and error != EINPROGRESS:
-                why = os.strerror(error)
-                sock.close()
-                continue
-            self.rear.fd = sock.detach()
-            self.is_connecting = True
-            self.loop.adopt(self.rear, WRITABLE)
-            return 0
+            if self.rear.fd >= 0:
+                self.is_connecting = True
+                self.loop.adopt(self.rear, WRITABLE)
+                return 0
         logger.warning("a relay can't connect: %s", why)
         return self.end()
 
@@ -125,9 +125,8 @@ cdef class Front(Connection):
 
     def give_up(self):
         """Internal: the time for connecting is over."""
-        if self.rear is not None and (self.is_connecting or self.rear.fd < 0):
-            logger.warning("a relay can't connect within %s s", self.connect_timeout_s)
-            self.end()
+        logger.warning("a relay can't connect within %s s", self.connect_timeout_s)
+        self.end()
 
     cdef int ready(self, int events) except -1:
         return self.work(events & ~WRITABLE, events & ~READABLE)
@@ -185,19 +184,21 @@ cdef class Front(Connection):
     def finish(self):
         """Internal: the end of both connections."""
         cdef int fd = self.fd
-        if self.connect_timer is not None:
-            self.connect_timer.cancel()
-        self.counters[0] += self.forth.moved
-        self.counters[1] += self.back.moved
-        end_pump(&self.forth)
-        end_pump(&self.back)
-        self.drop_rear()
-        self.rear.front = None
-        self.rear = None
-        self.loop.drop(self)
-        self.fd = -1
-        libc.close(fd)
-        self.hub.connection_ended()
+        try:
+            if self.connect_timer is not None:
+                self.connect_timer.cancel()
+            self.counters[0] += self.forth.moved
+            self.counters[1] += self.back.moved
+        finally:
+            end_pump(&self.forth)
+            end_pump(&self.back)
+            self.drop_rear()
+            self.rear.front = None
+            self.rear = None
+            self.loop.drop(self)
+            self.fd = -1
+            libc.close(fd)
+            self.hub.connection_ended()
 
 
 def new_connection(targets, connect_timeout_s, counters):

@@ -221,11 +221,9 @@ cdef class Sender(Connection):
             self.offset += sent
             return 0
         sent -= left
-        for index in range(len(self.others)):
-            left = PyBytes_GET_SIZE(self.others[index])
-            if sent < left:
-                break
-            sent -= left
+        while sent >= PyBytes_GET_SIZE(self.others[index]):
+            sent -= PyBytes_GET_SIZE(self.others[index])
+            index += 1
         self.first = self.others[index]
         self.offset = sent
         del self.others[:index + 1]

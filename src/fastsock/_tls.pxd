@@ -4,9 +4,9 @@
 cdef class TlsFilter:
     cdef object incoming
     cdef object outgoing
-    cdef readonly object ssl_object
-    cdef readonly bint is_established
-    cdef readonly bint has_ended        # by the peer's close_notify
+    cdef object ssl_object
+    cdef bint is_established
+    cdef bint has_ended             # by the peer's close_notify
 
     cdef bint shake_hands(self) except -1
     cdef list feed(self, const char *data, Py_ssize_t size)

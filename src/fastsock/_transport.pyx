@@ -93,9 +93,8 @@ cdef class Transport(Sender):
 
     def end_handshake(self):
         """Internal: the time for the TLS handshake is over."""
-        if not self.is_open:
-            self.fail(TimeoutError("the TLS handshake took longer than "
-                                   f"{self.hub.handshake_timeout_s} s"))
+        self.fail(TimeoutError("the TLS handshake took longer than "
+                               f"{self.hub.handshake_timeout_s} s"))
 
     cdef int set_interest(self) except -1:
         """Watch for what is wanted now."""
@@ -240,13 +239,10 @@ cdef class Transport(Sender):
         return 0
 
     cdef int take_eof(self) except -1:
-        if self.has_peer_ended:
-            return 0
         self.has_peer_ended = True
         if not self.is_open:
             return self.fail(None)
-        if self.tls is None:
-            self.set_interest()
+        self.set_interest()
         self.is_dispatching = True
         try:
             self.peer_ended()
@@ -349,8 +345,6 @@ cdef class Transport(Sender):
     def finish(self):
         """Internal: the end. The protocol is told, then the fd closed."""
         cdef int fd = self.fd
-        if self.has_ended:
-            return
         self.has_ended = True
         if self.handshake_timer is not None:
             self.handshake_timer.cancel()  # it would keep this object until it is due

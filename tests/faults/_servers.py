@@ -109,6 +109,8 @@ SERVERS = {
     "serve: lines": (lambda **more: HandlerServer(
         lambda line: line, LOOPBACK, framing=Lines(), **more), LINES),
     "serve: a lot": (lambda **more: HandlerServer(lambda data: data, LOOPBACK, **more), LARGE),
+    "serve: batches": (lambda **more: HandlerServer(
+        lambda lines: lines, LOOPBACK, framing=Lines(), batch=True, **more), LINES),
     "Server: protocol": (lambda **more: fastsock.Server(Echo, LOOPBACK, **more), LARGE),
 }
 for name, (make, data) in SERVERS.items():
