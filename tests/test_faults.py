@@ -28,7 +28,8 @@ def run(*arguments):
 
 
 MOST = os.environ.get("FASTSOCK_FAULTS", "")
-FEW = {"a few": ["exchange: unix 5", "exchange: tcp N", "descriptors", "accept: tcp 5", "makefile"],
+FEW = {"a few": ["exchange: unix 5", "exchange: tcp N", "descriptors", "accept: tcp 5", "makefile",
+                 "create connection: 5.0 0.01"],
        "servers": ["making", "serve: lines, by poll"]}
 MANY = {"transfers": ["exchange", "gather", "descriptors", "makefile", "stream", "messages",
                       "datagrams"],

@@ -34,8 +34,6 @@ cdef enum:
     WRITE = 2
     MOST_ENTRIES = 1 << 20  # fds above are looked up in the dict
 
-assert selectors.EVENT_READ == READ and selectors.EVENT_WRITE == WRITE
-
 cdef type SelectorKey = selectors.SelectorKey
 cdef TypeSlots *tuple_type = <TypeSlots *><PyObject *>tuple
 
@@ -196,7 +194,7 @@ cdef class SelectorMethods:
 
     cdef int add_ready(self, list ready, int fd, int events) except -1:
         """Append (key, events) to `ready`, if the fd is registered."""
-        if fd >= self.entries_size:
+        if not 0 <= fd < self.entries_size:  # other code that registered may say any number
             found = self._fd_to_key.get(fd)
             if found is not None:
                 ready.append((found, events & found.events))
