@@ -5,6 +5,8 @@ Deadlines and delays of their own are in test_extras.py.
 """
 
 import contextlib
+import errno
+import os
 import socket as stdlib_socket
 import threading
 
@@ -154,6 +156,29 @@ def test_a_name_that_is_not_known(socket, monkeypatch, race):
     with pytest.raises(socket.gaierror, match="mine") as caught:
         socket.create_connection(("nobody", 1), **race)
     assert caught.value.errno == socket.EAI_NONAME
+
+
+@of_fastsock
+@in_a_race
+def test_a_socket_that_can_not_say_what_became_of_it(socket, listener, resolving, monkeypatch,
+                                                     race):
+    # As where the kernel has no memory for the answer: the others run on.
+    class Silent(fastsock.socket):
+        def getsockopt(self, *arguments):
+            if self.getpeername() == silent.getsockname():
+                raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+            return super().getsockopt(*arguments)
+
+    monkeypatch.setattr(socket, "socket", Silent)
+    with stdlib_socket.create_server(("127.0.0.1", 0)) as silent:
+        place = (socket.AF_INET, silent.getsockname())
+        resolving(place, (socket.AF_INET, listener.getsockname()))
+        with accepted(listener, socket.create_connection(("two", 1), **race)) as server:
+            server.sendall(b"x")
+        resolving(place)
+        with pytest.raises(OSError) as caught:
+            socket.create_connection(("one", 1), **race)
+        assert caught.value.errno == errno.ENOBUFS
 
 
 @of_fastsock

@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from tests.polling import SELECTOR_MODULES, outcome, requires_epoll, same_outcomes
+from tests.polling import CLASSES, SELECTOR_MODULES, outcome, requires_epoll, same_outcomes
 from tests.workers import NUMBERS as CALL_NUMBERS, needs_to_see_sleepers
 
 IN = stdlib_select.POLLIN
@@ -105,16 +105,39 @@ def with_a_high_fd(name, timeout, reader):
 
 
 @pytest.mark.parametrize("timeout", [0, 5])
-@pytest.mark.parametrize("name", ["EpollSelector", "PollSelector", "SelectSelector"])
+@pytest.mark.parametrize("name", CLASSES)
 def test_a_number_that_is_too_high_for_an_fd(pipes, name, timeout):
-    if not hasattr(SELECTOR_MODULES["stdlib"], name):
-        pytest.skip(f"no {name} here")
     reader, _ = pipes(b"x")
     kind, told = same_outcomes(SELECTOR_MODULES, with_a_high_fd(name, timeout, reader))
     assert kind == "returned" and len(told) == 8
     # poll(2) tells of it, epoll(7) refuses it, select(2) can't even be asked.
     assert told[0][0] == ("returned" if name != "EpollSelector" else OSError)
     assert told[1][0] == ("returned" if name != "SelectSelector" else ValueError)
+
+
+def with_a_negative_fd(name):
+    """As with_a_high_fd(), of a class that has a number of its own for a file."""
+    def run(module):
+        class Own(getattr(module, name)):
+            def _fileobj_lookup(self, fileobj):
+                return -5 if fileobj == "odd" else super()._fileobj_lookup(fileobj)
+
+        with Own() as selector:
+            # The texts are those of the calls that refuse it.
+            return [outcome(call, *arguments)[0] for call, *arguments in (
+                (selector.register, "odd", module.EVENT_READ), (selector.select, 0),
+                (selector.get_key, "odd"), (selector.unregister, "odd"), (selector.select, 0),
+                (selector.unregister, "odd"))]
+    return run
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_number_below_0(name):
+    kind, told = same_outcomes(SELECTOR_MODULES, with_a_negative_fd(name))
+    assert kind == "returned"
+    # poll and epoll refuse it at once, select when it is asked.
+    refused = [told[0], told[1]].index(ValueError)
+    assert refused == (name == "SelectSelector") and told[4] == "returned"
 
 
 # -- limits -----------------------------------------------------------------------------------

@@ -401,7 +401,7 @@ cdef class SelectMethods(SelectorMethods):
     """register() and select() by select(2); no type to make objects of."""
     cdef fd_set[3] wanted       # readers, writers, none
     cdef int highest            # no fd above this is in a set
-    cdef int out_of_range       # registered fds that are too high for select(2)
+    cdef int out_of_range       # registered fds that select(2) can't take
 
     def __cinit__(self, *arguments, **keywords):
         cdef int which
@@ -411,7 +411,7 @@ cdef class SelectMethods(SelectorMethods):
 
     cdef int watch(self, object fd, object events) except -1:
         cdef int bits = events
-        if fd >= FD_SETSIZE:
+        if not 0 <= fd < FD_SETSIZE:
             self.out_of_range += 1
             return 0
         if bits & READ:
@@ -422,7 +422,7 @@ cdef class SelectMethods(SelectorMethods):
         return 0
 
     cdef int unwatch(self, object fd) except -1:
-        if fd >= FD_SETSIZE:
+        if not 0 <= fd < FD_SETSIZE:
             self.out_of_range -= 1
             return 0
         FD_CLR(fd, &self.wanted[0])
