@@ -8,6 +8,7 @@ import contextlib
 import errno
 import os
 import socket as stdlib_socket
+import sys
 import threading
 
 import pytest
@@ -99,6 +100,7 @@ in_a_race = pytest.mark.parametrize("race", RACES, ids=" and ".join)
 of_fastsock = pytest.mark.parametrize("socket", [fastsock], ids=["fastsock"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is all of 127/8 this machine")
 @of_fastsock
 @in_a_race
 def test_the_source_address(socket, listener, race):

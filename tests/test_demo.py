@@ -38,6 +38,7 @@ def test_request_response_notices_the_end(pair):
     assert demo.request_response(client, 1) is False
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="AF_UNIX has no records there")
 def test_request_response_puts_a_reply_together(socket):
     # Records keep their borders: three calls take the reply.
     client, server = socket.socketpair(type=socket.SOCK_SEQPACKET)

@@ -4,6 +4,7 @@ code registered, that were closed or never open, no memory, limits.
 Job: each runs on the stdlib's modules and on fastsock's, and does the same.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -11,7 +12,6 @@ import platform
 import resource
 import select as stdlib_select
 import struct
-import sys
 
 import pytest
 
@@ -82,7 +82,7 @@ def test_an_epoll_that_somebody_else_closed_before_it_sleeps(select_module, pipe
         with pytest.raises(OSError) as caught:
             poller.poll(timeout)
         assert caught.value.errno == errno.EBADF
-    if sys.version_info < (3, 15):  # from there on it tells of the error
+    with contextlib.suppress(OSError):  # of which 3.15 tells
         poller.close()
 
 

@@ -270,9 +270,15 @@ def test_a_dead_worker_is_not_started_again_after_the_end_began(keep):
     assert keeper.output[-2:] == ["returned", "no child is left"]
 
 
+OLD_AT_ONCE = """
+from fastsock import _workers
+_workers.OLD_AGE_S = 0.0
+"""
+
+
 def test_who_lived_long_does_not_make_the_pause_grow(keep):
     # Here nobody has to live long for that.
-    keeper = keep(code="from fastsock import _workers\n_workers.OLD_AGE_S = 0.0\n" + PROGRAM).ready()
+    keeper = keep(code=OLD_AT_ONCE + PROGRAM).ready()
     stays, other = keeper.workers(1).popitem()
     dead = set()
     for _ in range(3):
