@@ -12,7 +12,8 @@ kernel that the interpreter lacks.
 __version__ = "0.1.0"
 
 try:
-    from fastsock import _methods as _extension
+    # Not by "from", which says of a module that is missing only that its name can't be found.
+    import fastsock._methods as _extension
 except ModuleNotFoundError as _error:
     if _error.name != "fastsock._methods":
         raise

@@ -142,9 +142,9 @@ def shutting_down_on_sigterm(server: BaseServer, grace: float) -> Iterator[None]
     """While inside, SIGTERM drains the server; in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
-        return
-    previous = signal.signal(signal.SIGTERM, lambda number, frame: server.shutdown(grace))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    else:
+        previous = signal.signal(signal.SIGTERM, lambda number, frame: server.shutdown(grace))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, previous)

@@ -313,8 +313,7 @@ def _begin_again() -> None:
         server._begin_again()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_again)
+os.register_at_fork(after_in_child=_begin_again)
 
 
 def check_options(who: str, options: Mapping[str, object], *refused: str) -> None:

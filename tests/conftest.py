@@ -5,9 +5,11 @@ fastsock, and asserts the same of both. No test waits by sleeping; what must
 happen first is waited for by a call that returns when it has happened.
 """
 
+import contextlib
 import gc
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket as stdlib_socket
@@ -107,6 +109,20 @@ def no_fd_leak():
         leaked = left_open()
     assert not leaked, f"left open: {leaked}"
     assert not any(thread.is_alive() for thread in left), f"still running: {left}"
+
+
+@contextlib.contextmanager
+def no_fd_free():
+    """Meanwhile this process can open nothing: EMFILE."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The lowest number that is free is the first that does not fit any more.
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.fixture

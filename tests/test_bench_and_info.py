@@ -1,9 +1,14 @@
 """`python -m fastsock bench` and `info`."""
 
+import errno
+import os
 import re
 import sys
 
 import pytest
+
+from fastsock.commands import info
+from tests.conftest import FACILITIES, no_fd_free, requires_facility
 
 
 def test_bench_compares_six_cases(python):
@@ -40,6 +45,20 @@ def test_info_says_what_is_used_and_why_not(python):
     for line in lines:
         assert re.fullmatch(r".{24} (yes|no ) +\S.*", line), line
     assert "fastsock.install() was not called" in facilities
+
+
+@requires_facility("segmentation")
+@requires_facility("busy_poll")
+def test_info_of_a_system_that_lacks_or_refuses():
+    none = {"segmentation": False, "busy_poll": False}
+    assert [found[1] for found in (info.segmentation(none), info.busy_polling(none))] == [
+        False, False]
+    # Whatever the system says of it; here it has no descriptor left.
+    for look in info.segmentation, info.busy_polling:
+        with no_fd_free():
+            _, is_used, why = look(FACILITIES)
+        assert not is_used
+        assert why.startswith(f"the kernel refuses it: {os.strerror(errno.EMFILE)}")
 
 
 @pytest.mark.parametrize("command", ["run", "serve", "bench", "info", "demo"])

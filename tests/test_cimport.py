@@ -1,17 +1,13 @@
 """Another Cython package uses the C interface: `cimport fastsock`, without the GIL."""
 
-import importlib.util
 import pathlib
-import shutil
 import struct
-import subprocess
-import sys
-import sysconfig
 import threading
 
 import pytest
 
 import fastsock
+from tests.building import built
 from tests.conftest import TIMEOUT_S
 
 EXAMPLE = pathlib.Path(__file__).parent.parent / "examples" / "cython_reader"
@@ -20,23 +16,7 @@ EXAMPLE = pathlib.Path(__file__).parent.parent / "examples" / "cython_reader"
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     """The example, built against the package that is tested."""
-    if importlib.util.find_spec("Cython") is None or importlib.util.find_spec("setuptools") is None:
-        pytest.skip("not installed: Cython or setuptools")
-    if shutil.which("cc") is None and shutil.which("gcc") is None:
-        pytest.skip("not installed: a C compiler")
-    folder = tmp_path_factory.mktemp("reader")
-    for name in ("reader.pyx", "setup.py"):
-        shutil.copy(EXAMPLE / name, folder)
-    package = pathlib.Path(fastsock.__file__).parent
-    program = ("import sys; sys.path.append(sys.argv.pop()); sys.argv[0] = 'setup.py'; "
-               "exec(compile(open('setup.py').read(), 'setup.py', 'exec'))")
-    subprocess.run([sys.executable, "-c", program, "-q", "build_ext", "--inplace",
-                    str(package.parent)], cwd=folder, check=True, capture_output=True, timeout=300)
-    path = folder / f"reader{sysconfig.get_config_var('EXT_SUFFIX')}"
-    spec = importlib.util.spec_from_file_location("reader", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return built(EXAMPLE / "reader.pyx", tmp_path_factory.mktemp("reader"), EXAMPLE / "setup.py")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import re
 import socket as stdlib_socket
 import sys
 import types
@@ -97,6 +98,19 @@ def test_signatures_are_the_stdlibs():
         "family", "type", "proto", "fileno"]
 
 
+def test_signatures_of_classes_of_ones_own(socket):
+    class Plain(socket.socket):
+        pass
+
+    class Own(socket.socket):
+        def __init__(self, extra, *, named=None):
+            pass
+
+    assert list(inspect.signature(Plain).parameters) == [
+        "family", "type", "proto", "fileno"]
+    assert list(inspect.signature(Own).parameters) == ["extra", "named"]
+
+
 def test_a_user_class_with_new():
     class Own(fastsock.socket):
         def __new__(cls, *arguments, **keywords):
@@ -125,6 +139,34 @@ def test_a_user_class_of_several():
     with second, Own(fileno=first.detach()) as own:
         second.sendall(b"x")
         assert own.recv(9) == b"mine:x"
+
+
+HIDING = """
+import sys
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, *arguments):
+        if name == {hidden!r}:
+            return None
+        find = getattr(self.finder, "find_spec", None)
+        return find and find(name, *arguments)
+sys.meta_path[:] = map(Hiding, sys.meta_path)
+try:
+    import fastsock
+except ImportError as error:
+    print(type(error).__name__, error.name, error)
+"""
+
+
+def test_extension_modules_that_are_not_there(python):
+    # As in a checkout that was not built.
+    shown = python(code=HIDING.format(hidden="fastsock._methods")).stdout
+    assert re.match("ImportError None fastsock's extension modules are not beside this file", shown)
+    assert "python -m pip install -e ." in shown
+    # What else is missing is said as it is.
+    shown = python(code=HIDING.format(hidden="fastsock._wait")).stdout
+    assert shown == "ModuleNotFoundError fastsock._wait No module named 'fastsock._wait'\n"
 
 
 # -- adopt() and __class__ ------------------------------------------------------------

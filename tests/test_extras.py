@@ -2,13 +2,12 @@
 
 import errno
 import os
-import resource
 import threading
 
 import pytest
 
 import fastsock
-from tests.conftest import FACILITIES, TIMEOUT_S, open_fds
+from tests.conftest import FACILITIES, TIMEOUT_S, no_fd_free, open_fds
 
 
 @pytest.fixture
@@ -211,17 +210,9 @@ def test_accept_many_refuses_a_limit_of_0(listener):
 def test_no_descriptor_left(socket, listener, way):
     """EMFILE, and the listener stays usable."""
     clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The lowest number that is free is the first that does not fit any more.
-    probe = os.dup(0)
-    os.close(probe)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (probe, hard))
-    try:
-        with pytest.raises(OSError) as caught:
-            getattr(listener, way)()
-        assert caught.value.errno == errno.EMFILE
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with no_fd_free(), pytest.raises(OSError) as caught:
+        getattr(listener, way)()
+    assert caught.value.errno == errno.EMFILE
     accepted = listener.accept_many()
     assert len(accepted) == 3
     for sock in (*clients, *(sock for sock, _ in accepted)):

@@ -30,7 +30,8 @@ def run(*arguments):
 MOST = os.environ.get("FASTSOCK_FAULTS", "")
 #: {name: (calls of each kind that fail, scenarios)}
 FEW = {"a few": ("1", ["exchange: unix 5", "exchange: tcp N", "descriptors: unix", "makefile",
-                       "create connection: 5.0 None N", "default timeout"]),
+                       "create connection: 5.0 None N", "create connection: 5.0 0.01",
+                       "default timeout"]),
        "later calls": ("4", ["accept: tcp 5", "accept: unix 5"]),
        "servers": ("1", ["making", "serve: lines, by poll"]),
        "relays": ("4", ["relay: unix 4", "Relay: a little"])}

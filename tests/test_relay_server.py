@@ -17,7 +17,8 @@ import threading
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S
+from fastsock.commands import http_files
+from tests.conftest import TIMEOUT_S, no_fd_free
 
 
 @contextlib.contextmanager
@@ -223,8 +224,8 @@ def test_bad_arguments(arguments, options, error, text):
 # The command line.
 
 @contextlib.contextmanager
-def command(*arguments):
-    """A server of `python -m fastsock serve`: (process, port)."""
+def command(*arguments, status=0):
+    """A server of `python -m fastsock serve`: (process, port or path)."""
     root = pathlib.Path(fastsock.__file__).parent.parent
     process = subprocess.Popen(
         [sys.executable, "-P", "-W", "error", "-m", "fastsock", "serve", *map(str, arguments)],
@@ -233,12 +234,13 @@ def command(*arguments):
     try:
         line = process.stdout.readline()
         assert line.startswith("listening on "), process.communicate()
-        yield process, int(line.rsplit(":", 1)[1])
+        place = line.removeprefix("listening on ").rstrip()
+        yield process, place if "/" in place else int(place.rsplit(":", 1)[1])
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=TIMEOUT_S)
-    assert (process.returncode, errors) == (0, "")
+    assert (process.returncode, errors) == (status, "")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -247,6 +249,29 @@ def test_serve_echo(workers):
         with stdlib_socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as client:
             client.sendall(b"hello")
             assert client.recv(5) == b"hello"
+
+
+def test_serve_echo_at_a_path(tmp_path):
+    path = str(tmp_path / "s")
+    with command("echo", "--listen", path) as (_, place), \
+            stdlib_socket.socket(stdlib_socket.AF_UNIX) as client:
+        assert place == path
+        client.settimeout(TIMEOUT_S)
+        client.connect(path)
+        client.sendall(b"hello")
+        assert client.recv(5) == b"hello"
+    assert not os.path.exists(path)
+
+
+def test_ctrl_c():
+    # As a shell says it of a program that SIGINT ended.
+    with command("echo", "--listen", "127.0.0.1:0", status=130) as (process, port):
+        with stdlib_socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+            process.send_signal(signal.SIGINT)
+            process.wait(TIMEOUT_S)
+            assert client.recv(1) == b""
 
 
 def test_serve_http(tmp_path):
@@ -287,6 +312,32 @@ def test_serve_http_pipelined_and_cut(tmp_path):
     assert received.count(large) == 3
     assert received.count(b"HTTP/1.1 200 ") == 3
     assert b"HTTP/1.1 404 " in received
+
+
+@pytest.mark.parametrize("ending", ["the server", "the client"])
+def test_serve_http_ends_after_a_large_answer(tmp_path, ending):
+    # When all of it was sent: by "Connection: close", or as the client has sent its end.
+    large = random.Random(5).randbytes(3_000_000)
+    (tmp_path / "large").write_bytes(large)
+    with command("http", tmp_path, "--listen", "127.0.0.1:0") as (_, port):
+        with stdlib_socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as client:
+            if ending == "the server":
+                client.sendall(b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n")
+            else:
+                client.sendall(b"GET /large HTTP/1.1\r\n\r\n")
+                client.shutdown(stdlib_socket.SHUT_WR)
+            head, _, body = receive_all(client).partition(b"\r\n\r\n")
+    assert body == large and head.startswith(b"HTTP/1.1 200 OK")
+    assert (b"Connection: close" in head) == (ending == "the server")
+
+
+def test_a_file_that_can_not_be_opened(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    with no_fd_free(), pytest.raises(http_files.Refused) as caught:
+        http_files.open_below(tmp_path, "/file", True)
+    assert (caught.value.status, caught.value.keep_alive) == (404, True)
+    with http_files.open_below(tmp_path, "/file", True) as file:
+        assert file.read() == b"x"
 
 
 @pytest.mark.parametrize("request_head, status", [

@@ -106,6 +106,14 @@ def test_the_program_sees_the_same(runner, target, flags):
     assert "'an argument', '-h', '--', '-m']" in shown
 
 
+def test_a_module_that_is_not_searched_for_in_the_current_folder(runner):
+    runner.file("elsewhere/app.py", PROBE)
+    runner.write(app="print('the wrong one')")
+    shown = runner.both("-m", "app", flags=("-P",),
+                        env={"PYTHONPATH": str(runner.folder / "elsewhere")}).stdout
+    assert "name __name__" not in shown and "wrong" not in shown and "elsewhere" in shown
+
+
 def test_options_of_the_program_are_its_own(runner):
     runner.write(app="import argparse\nargparse.ArgumentParser(prog='app').parse_args()")
     assert "usage: app" in runner.both("app.py", "--help").stdout
@@ -307,6 +315,19 @@ def test_excepthook_that_fails(runner):
     assert "undefined" in runner.both("app.py").stderr
 
 
+def test_excepthook_that_exits(runner):
+    runner.write(app="""
+import sys
+def hook(*_):
+    print("hook")
+    raise SystemExit(5)
+sys.excepthook = hook
+1 / 0
+""")
+    result = runner.both("app.py")
+    assert (result.stdout, result.returncode) == ("hook\n", 5)
+
+
 def test_last_exception_is_kept_for_exit_functions(runner):
     runner.write(app="""
 import atexit, sys, traceback
@@ -423,6 +444,10 @@ def test_unknown_command(python):
     assert "'dance'" in line and "--help" in line
 
 
-def test_version(python):
+def test_version(python, capsys):
     import fastsock
+    from fastsock import __main__ as command_line
     assert python("-m", "fastsock", "--version").stdout == f"fastsock {fastsock.__version__}\n"
+    # Imported, it does nothing by itself.
+    assert command_line.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fastsock {fastsock.__version__}\n"

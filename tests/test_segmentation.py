@@ -274,7 +274,7 @@ def test_only_link_local_addresses_name_their_interface(local, interface):
         4, sys.byteorder)
 
 
-def test_a_system_that_lacks_the_option(monkeypatch):
+def test_a_system_that_lacks_packet_info(monkeypatch):
     from fastsock import _packet_info
     monkeypatch.setattr(_packet_info, "_PKTINFO4", (0, None))
     with pytest.raises(OSError, match="this system has no IP_PKTINFO"):
@@ -317,6 +317,48 @@ def test_multicast_over_ipv6(zone):
         receiver.leave_group(group, "lo")
         with pytest.raises(OSError):
             receiver.leave_group(group, "lo")
+
+
+def test_an_interface_that_the_routing_table_chooses():
+    # Which one, if there is any, is what it is for the option that the stdlib knows.
+    group = "239.255.77.2"
+
+    def plain(sock):
+        sock.setsockopt(fastsock.IPPROTO_IP, fastsock.IP_ADD_MEMBERSHIP,
+                        fastsock.inet_aton(group) + fastsock.inet_aton("0.0.0.0"))
+
+    def outcome(join):
+        with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock:
+            try:
+                join(sock)
+            except OSError as error:
+                return error.errno
+            sock.leave_group(group)
+            return None
+
+    assert outcome(lambda sock: sock.join_group(group)) == outcome(plain)
+
+
+def test_an_interface_that_is_not_there():
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock:
+        with pytest.raises(OSError, match="no interface has the address 192.0.2.1"):
+            sock.join_group("239.255.77.3", "192.0.2.1")
+        with pytest.raises(OSError):
+            sock.join_group("239.255.77.3", "no such")
+
+
+@pytest.mark.parametrize("missing, change", [
+    ("MCAST_JOIN_GROUP", lambda sock: sock.join_group("239.255.77.4", "lo")),
+    ("MCAST_LEAVE_SOURCE_GROUP",
+     lambda sock: sock.leave_group("239.255.77.4", "lo", "127.0.0.1")),
+    pytest.param("UDP_GRO", lambda sock: sock.enable_gro(),
+                 marks=requires_facility("segmentation"))], ids=["join", "leave", "gro"])
+def test_a_system_that_lacks_an_option(monkeypatch, missing, change):
+    from fastsock import _datagrams
+    monkeypatch.delitem(_datagrams._numbers, missing)
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock, \
+            pytest.raises(OSError, match=f"this system has no {missing}"):
+        change(sock)
 
 
 @pytest.mark.parametrize("group, error", [("10.0.0.1", ValueError), ("ff02::1", ValueError),

@@ -6,6 +6,7 @@ test_serve_workers.py.
 """
 
 import logging
+import signal
 import socket
 import threading
 import types
@@ -437,47 +438,39 @@ def test_shutdown_without_grace(tmp_path):
             assert ends(client)
 
 
-# -- bad arguments ----------------------------------------------------------------------
+# -- a server's life --------------------------------------------------------------------
 
+def test_in_another_thread():
+    """It serves there as well, and leaves signals to the main thread."""
+    ready = threading.Event()
+    found = []
 
-BAD = {
-    "handler": (TypeError, None, {}), "framing": (TypeError, bytes.upper, {"framing": b"\n"}),
-    "framing's class": (TypeError, bytes.upper, {"framing": Lines}),
-    "unmade framing": (TypeError, bytes.upper, {"framing": Lines.__new__(Lines)}),
-    "no workers": (ValueError, bytes.upper, {"workers": 0}),
-    "fewer workers": (ValueError, bytes.upper, {"workers": -1}),
-    "half a worker": (ValueError, bytes.upper, {"workers": 1.5}),
-    "workers": (ValueError, bytes.upper, {"workers": "2"}),
-    "grace": (ValueError, bytes.upper, {"grace": -1}),
-    "no grace": (ValueError, bytes.upper, {"grace": float("nan")}),
-    "option": (TypeError, bytes.upper, {"no_such": 1}),
-    "connections": (ValueError, bytes.upper, {"max_connections": 0}),
-    "too many": (OverflowError, bytes.upper, {"max_connections": 10**30}),
-    "half": (TypeError, bytes.upper, {"max_connections": 1.5}),
-    "idle": (ValueError, bytes.upper, {"idle_timeout": 0}),
-    "water": (ValueError, bytes.upper, {"write_high_water": 0}),
-    "tls": (TypeError, bytes.upper, {"ssl_context": True}),
-    "spin": (ValueError, bytes.upper, {"spin_us": -1}),
-    "address": (TypeError, bytes.upper, {"address": 80}),
-    "host": (TypeError, bytes.upper, {"address": ("127.0.0.1",)}),
-    "nothing": (ValueError, bytes.upper, {"address": None}),
-    "elsewhere": (OSError, bytes.upper, {"address": ("192.0.2.1", 0)}),
-    "no folder": (OSError, bytes.upper, {"address": "/nonexistent/socket"}),
-}
+    def handler(message):
+        if message == b"end":
+            raise SystemExit
+        return message.upper()
 
+    def on_ready(addresses):
+        found.extend(addresses)
+        ready.set()
 
-@pytest.mark.parametrize("error, handler, options", BAD.values(), ids=BAD)
-@pytest.mark.parametrize("workers", [{}, {"workers": 2}], ids=["alone", "workers"])
-def test_bad_arguments(error, handler, options, workers):
-    # Before anything is served or forked, and no descriptor is left (conftest looks).
-    with pytest.raises(error):
-        fastsock.serve(handler, **{"address": LOOPBACK, "on_ready": pytest.fail,
-                                   **workers, **options})
+    before = signal.getsignal(signal.SIGTERM)
+    def run():
+        with pytest.raises(SystemExit):
+            fastsock.serve(handler, LOOPBACK, on_ready=on_ready)
+        found.append("ended")
 
-
-def test_an_address_and_a_socket():
-    with socket.socket() as sock, pytest.raises(ValueError, match="not both"):
-        HandlerServer(bytes.upper, LOOPBACK, sock=sock)
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(TIMEOUT_S)
+    with socket.create_connection(found[0], timeout=TIMEOUT_S) as client:
+        client.sendall(b"hello")
+        assert receive(client, 5) == b"HELLO"
+        assert signal.getsignal(signal.SIGTERM) is before
+        client.sendall(b"end")
+        assert ends(client)
+    thread.join(TIMEOUT_S)
+    assert found[1:] == ["ended"]
 
 
 def test_a_server_that_is_never_run(tmp_path):

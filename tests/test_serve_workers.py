@@ -19,6 +19,7 @@ import threading
 import pytest
 
 from tests.conftest import TIMEOUT_S
+from tests.network import has_ipv6
 from tests.serving import ends, environment, receive
 from tests.test_examples import Program
 
@@ -269,6 +270,73 @@ def test_a_dead_worker_is_not_started_again_after_the_end_began(keep):
     assert keeper.output[-2:] == ["returned", "no child is left"]
 
 
+OLD_AT_ONCE = """
+from fastsock import _workers
+_workers.OLD_AGE_S = 0.0
+"""
+
+
+def test_who_lived_long_does_not_make_the_pause_grow(keep):
+    # Here nobody has to live long for that.
+    keeper = keep(code=OLD_AT_ONCE + PROGRAM).ready()
+    stays, other = keeper.workers(1).popitem()
+    dead = set()
+    for _ in range(3):
+        (pid, client), = keeper.workers(1, but=dead | {stays}).items()
+        client.sendall(b"exit\n")
+        client.close()
+        dead.add(pid)
+        keeper.wait_for(rf"^WARNING worker {pid} ended with status 7: another one in 0.1 s$")
+    workers = keeper.workers(but=dead)
+    close_all({**workers, None: other})
+    assert keeper.end() == 0, keeper
+
+
+#: The end comes while workers are started; by the process's own hand, so that it comes then.
+ENDS_AFTER_A_FORK = """
+import os, signal
+fork = os.fork
+def fork_and_end():
+    pid = fork()
+    if pid:
+        print("forked", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+    return pid
+os.fork = fork_and_end
+"""
+
+
+def test_no_more_are_started_after_the_end_began(keep):
+    keeper = keep("{'workers': 5}", code=ENDS_AFTER_A_FORK + PROGRAM)
+    assert keeper.ended() == 0, keeper
+    assert keeper.output == ["forked", "returned", "no child is left"]
+
+
+#: The end comes while a dead worker is spoken of, whose successor is due at once.
+ENDS_WITH_A_DEATH = """
+import logging, os, signal
+from fastsock import _workers
+_workers.FIRST_PAUSE_S = 0.0
+class Handler(logging.Handler):
+    def emit(self, record):
+        print(record.getMessage(), flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+logging.getLogger("fastsock.server").addHandler(Handler())
+"""
+
+
+def test_nobody_is_started_again_though_it_is_due(keep):
+    keeper = keep(code=ENDS_WITH_A_DEATH + PROGRAM).ready()
+    workers = keeper.workers()
+    dead, client = workers.popitem()
+    client.sendall(b"exit\n")
+    client.close()
+    keeper.wait_for(f"^worker {dead} ended with status 7: another one in 0.0 s$")
+    close_all(workers)
+    assert keeper.ended() == 0, keeper
+    assert keeper.output[-2:] == ["returned", "no child is left"]
+
+
 def test_a_worker_that_does_not_end_is_killed(keep):
     keeper = keep("{'grace': 0.1}").ready()
     workers = keeper.workers()
@@ -334,6 +402,21 @@ def test_several_addresses(keep, tmp_path):
         pids |= set(workers)
         close_all(workers)
     assert pids == keeper.children() and len(pids) == 2
+    assert keeper.end() == 0, keeper
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_a_port_of_ipv6(keep):
+    # Each worker has a listener there, and none of them is IPv4's.
+    keeper = keep("{'address': ('::1', 0)}").ready()
+    port = int(keeper.places[0])
+    pids = set()
+    while len(pids) < 2:
+        with socket.create_connection(("::1", port), timeout=TIMEOUT_S) as client:
+            pids.add(ask_pid(client))
+    assert pids == keeper.children()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
     assert keeper.end() == 0, keeper
 
 

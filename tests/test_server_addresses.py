@@ -2,17 +2,19 @@
 arguments that are refused.
 """
 
+import errno
 import gc
 import json
 import os
 import re
 import socket as stdlib_socket
 import ssl
+import sys
 
 import pytest
 
 import fastsock
-from tests.conftest import IMPLEMENTATIONS, requires_facility
+from tests.conftest import IMPLEMENTATIONS, no_fd_free, requires_facility
 from tests.network import has_ipv6
 from tests.protocol_servers import Recording, read_exactly
 
@@ -68,6 +70,25 @@ def test_a_name_of_which_one_address_is_absent(serve_ours, monkeypatch, absent_f
     hosts.remove("127.0.0.1")
     with pytest.raises(OSError, match="can't listen on .'192.0.2.1', 0.: Cannot assign"):
         fastsock.Server(Echo, ("a.name", 0))
+
+
+@pytest.mark.parametrize("family, type, proto", [
+    (9999, stdlib_socket.SOCK_STREAM, 0),           # EAFNOSUPPORT
+    pytest.param(stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM, stdlib_socket.IPPROTO_UDP,
+                 marks=pytest.mark.skipif(sys.platform != "linux", reason="EPROTOTYPE there"))],
+    ids=["family", "protocol"])
+def test_a_family_or_protocol_that_is_not_there(serve_ours, monkeypatch, family, type, proto):
+    # The resolver names what this kernel was built without: the rest is listened on.
+    resolve = stdlib_socket.getaddrinfo
+    absent = (family, type, proto, "", ("127.0.0.1", 0))
+    monkeypatch.setattr(stdlib_socket, "getaddrinfo", lambda *arguments, **keywords: [
+        absent, *resolve(*arguments, **keywords)])
+    server = serve_ours(Echo)
+    assert [host for host, port in server.server.addresses] == ["127.0.0.1"]
+    check(server)
+    monkeypatch.setattr(stdlib_socket, "getaddrinfo", lambda *_, **__: [absent])
+    with pytest.raises(OSError, match="not supported"):
+        fastsock.Server(Echo, LOCAL)
 
 
 def test_a_host_that_is_a_name(serve_ours):
@@ -247,6 +268,17 @@ def test_a_port_in_use(listener):
         fastsock.Server(Echo, [LOCAL, address])
 
 
+@pytest.mark.parametrize("given", ["address", "sock"])
+def test_no_descriptor_left(given):
+    # For a listener; or, of a server that was given one, for its loop.
+    sock = stdlib_socket.create_server(LOCAL)
+    with sock:
+        with no_fd_free(), pytest.raises(OSError) as caught:
+            fastsock.Server(Echo, **{"address": {"address": LOCAL}, "sock": {"sock": sock}}[given])
+        assert caught.value.errno == errno.EMFILE
+        assert (sock.fileno() < 0) == (given == "sock")  # it belongs to the server, that failed
+
+
 ARGUMENTS = [
     (dict(address=5), TypeError, "5"), (dict(address=("127.0.0.1",)), TypeError, "127.0.0.1"),
     (dict(address=("127.0.0.1", 0, 0, 0, 0)), TypeError, "127.0.0.1"),
@@ -255,6 +287,7 @@ ARGUMENTS = [
     (dict(address=("127.0.0.1", -1)), OverflowError, "-1"),
     (dict(address="/no/such/folder/socket"), OSError, "/no/such/folder/socket"),
     (dict(address="x" * 300), OSError, "xxx"),
+    (dict(address="\0\ud800"), UnicodeEncodeError, "surrogates"),
     (dict(address=("no such host.invalid", 0)), OSError, ""),
     (dict(address=[]), ValueError, "nothing to listen on"),
     (dict(sock=[]), ValueError, "nothing to listen on"),

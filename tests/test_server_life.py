@@ -207,6 +207,16 @@ def test_whoever_gave_time_may_want_no_more_of_it(serve_ours, method):
     assert protocol.wait_for("lost") == ("lost", None)
 
 
+def test_time_that_is_given_twice_is_no_end(serve_ours):
+    server = serve_ours(Echo)
+    client, protocol = server.accept()
+    for _ in range(2):
+        server.server.shutdown(3600)
+        server.call(lambda: None)
+    client.sendall(b"x")
+    assert read_exactly(client, 1) == b"x"
+
+
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 200])
 def test_who_waits_to_be_accepted_is_served(options, count):
     server = fastsock.Server(Echo, LOCAL, **options)

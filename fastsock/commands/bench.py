@@ -35,6 +35,7 @@ FRAME = (64).to_bytes(4, "big") + MESSAGE
 READY = 200
 WIDTH = 40
 FLOOR = pathlib.Path(__file__).with_name("floor.c")
+EPOLL_CASE = "epoll" if sys.platform.startswith("linux") else None
 
 
 def main(arguments: list[str]) -> int:
@@ -238,7 +239,5 @@ def rows() -> Iterator[tuple[str, str | None, int, dict[str, _Measured]]]:
             ("the same beside a thread that computes", None, 5000, beside),
             ("frames of 4 + 64 B, off a full buffer", None, 1000, frames),
             ("datagrams of 64 B, off a full queue", "datagrams", 1024, datagrams),
-            ("select() with 200 ready, a call", "epoll", 200, ready)):
-        if make is ready and not sys.platform.startswith("linux"):
-            case = None
+            ("select() with 200 ready, a call", EPOLL_CASE, 200, ready)):
         yield title, case, count, {name: make(module) for name, module in both.items()}

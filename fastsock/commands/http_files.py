@@ -45,7 +45,6 @@ class FileProtocol:
         self.received = b""
         self.file: FileIO | None = None     # the one that is being sent
         self.is_paused = False
-        self.has_peer_ended = False
 
     def connection_made(self, transport: ProtocolTransport) -> None:
         self.transport = transport
@@ -62,9 +61,8 @@ class FileProtocol:
         self.received += data
         self.answer_all()
 
-    def eof_received(self) -> bool:
-        self.has_peer_ended = True
-        return self.is_paused  # what is on its way may go on
+    def eof_received(self) -> None:
+        """Have the connection closed: the end is not read while an answer is on its way."""
 
     def pause_writing(self) -> None:
         self.is_paused = True
@@ -75,8 +73,6 @@ class FileProtocol:
         self.close_file()
         self.transport.resume_reading()
         self.answer_all()
-        if self.has_peer_ended and not self.is_paused:
-            self.transport.close()
 
     def answer_all(self) -> None:
         """Answer what has arrived, in order, until an answer does not fit."""

@@ -99,6 +99,6 @@ def busy_polling(known: dict[str, bool]) -> tuple[str, bool, str]:
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, fastsock.SO_BUSY_POLL, 1)
     except OSError as error:
-        return name, False, (f"not permitted ({error.strerror}): needs CAP_NET_ADMIN; "
-                             "set_spin() spins in the process")
+        return name, False, (f"the kernel refuses it: {error.strerror} (it may want "
+                             "CAP_NET_ADMIN); set_spin() spins in the process")
     return name, True, "set_spin() has the kernel poll the network device as well"

@@ -158,8 +158,8 @@ def hide_our_frames(error: BaseException) -> None:
         except BaseException as failure:
             # What the interpreter does, but for this frame in the traceback.
             print("Error in sys.excepthook:", file=sys.stderr)
-            if failure.__traceback__ is not None:  # it is this frame's
-                failure.__traceback__ = failure.__traceback__.tb_next
+            # Its first frame is this one.
+            failure.__traceback__ = failure.__traceback__.tb_next  # type: ignore[union-attr]
             failure.__context__ = None
             sys.__excepthook__(type(failure), failure, failure.__traceback__)
             print("\nOriginal exception was:", file=sys.stderr)

@@ -231,8 +231,8 @@ cdef class epoll:
             epfd = self.epfd
             if epfd < 0:
                 raise_errno(EBADF)  # closed meanwhile; the number may be another's
-            if timeout_ms >= 0:
-                timeout_ms = remaining_ms(deadline_ns) if timeout_ms > 0 else 0
+            if timeout_ms > 0:
+                timeout_ms = remaining_ms(deadline_ns)
         if contention != NULL:
             if monotonic_ns() - woken_ns > LATE_NS:
                 contention[0] = 8
@@ -271,12 +271,13 @@ cdef class epoll:
         cdef Pair *pairs
         cdef Pair *known
         cdef int size
-        if fd < self.pairs_size:
+        # Other code that registered at this epoll may have left any number here.
+        if 0 <= fd < self.pairs_size:
             known = &self.pairs[fd]
             if known.pair != NULL and known.events == events:
                 return <object>known.pair
         pair = (fd, events)
-        if fd >= self.pairs_size:
+        if not 0 <= fd < self.pairs_size:
             if not 0 <= fd < MOST_PAIRS:
                 return pair
             size = max(64, fd + 1 + fd // 2)

@@ -191,13 +191,14 @@ cdef class poll:
         cdef unsigned short revents = <unsigned short>self.watched[place].revents
         cdef int fd = self.watched[place].fd
         cdef Returned *returned
-        if place < self.count and self.fds[place].fd == fd:
+        # No place is taken away during a poll(): gaps are closed before and after it.
+        if self.fds[place].fd == fd:
             returned = &self.returned[place]
             if returned.pair != NULL and returned.revents == revents:
                 return <object>returned.pair
         pair = (fd, revents)
         # It may have set off a collection, and so code that registered or unregistered.
-        if place < self.count and self.fds[place].fd == fd:
+        if self.fds[place].fd == fd:
             returned = &self.returned[place]
             Py_XDECREF(returned.pair)
             Py_INCREF(pair)

@@ -34,8 +34,6 @@ cdef enum:
     WRITE = 2
     MOST_ENTRIES = 1 << 20  # fds above are looked up in the dict
 
-assert selectors.EVENT_READ == READ and selectors.EVENT_WRITE == WRITE
-
 cdef type SelectorKey = selectors.SelectorKey
 cdef TypeSlots *tuple_type = <TypeSlots *><PyObject *>tuple
 
@@ -196,7 +194,7 @@ cdef class SelectorMethods:
 
     cdef int add_ready(self, list ready, int fd, int events) except -1:
         """Append (key, events) to `ready`, if the fd is registered."""
-        if fd >= self.entries_size:
+        if not 0 <= fd < self.entries_size:  # other code that registered may say any number
             found = self._fd_to_key.get(fd)
             if found is not None:
                 ready.append((found, events & found.events))
@@ -403,7 +401,7 @@ cdef class SelectMethods(SelectorMethods):
     """register() and select() by select(2); no type to make objects of."""
     cdef fd_set[3] wanted       # readers, writers, none
     cdef int highest            # no fd above this is in a set
-    cdef int out_of_range       # registered fds that are too high for select(2)
+    cdef int out_of_range       # registered fds that select(2) can't take
 
     def __cinit__(self, *arguments, **keywords):
         cdef int which
@@ -413,7 +411,7 @@ cdef class SelectMethods(SelectorMethods):
 
     cdef int watch(self, object fd, object events) except -1:
         cdef int bits = events
-        if fd >= FD_SETSIZE:
+        if not 0 <= fd < FD_SETSIZE:
             self.out_of_range += 1
             return 0
         if bits & READ:
@@ -424,7 +422,7 @@ cdef class SelectMethods(SelectorMethods):
         return 0
 
     cdef int unwatch(self, object fd) except -1:
-        if fd >= FD_SETSIZE:
+        if not 0 <= fd < FD_SETSIZE:
             self.out_of_range -= 1
             return 0
         FD_CLR(fd, &self.wanted[0])

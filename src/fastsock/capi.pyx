@@ -7,7 +7,7 @@ as every call of the package does (_wait.pyx), with the GIL taken for that.
 """
 
 cimport fastsock._libc as libc
-from fastsock._deadline cimport NO_DEADLINE, deadline_after
+from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
 from fastsock._errors cimport raise_errno, raise_timeout
 from fastsock._fdtable cimport lowat_in_use
 from fastsock._libc cimport EAGAIN, EBADF, EINTR, EWOULDBLOCK, MSG_DONTWAIT, POLLIN, POLLOUT
@@ -32,9 +32,15 @@ cdef int borrow(object sock, Handle *handle) except -1:
 
 cdef int sleep(Handle *handle, short events, int64_t *deadline_ns) except -1 nogil:
     """Wait for the socket; the first time that an operation has to, its time begins."""
-    if deadline_ns[0] == NO_DEADLINE:
+    cdef bint is_first = deadline_ns[0] == NO_DEADLINE
+    if is_first:
         deadline_ns[0] = deadline_after(handle.timeout_ns)
     with gil:
+        if not is_first:
+            # poll(2) may say ready for ever, as in wait_and_call() of _wait.pyx.
+            PyErr_CheckSignals()
+            if has_passed(deadline_ns[0]):
+                raise_timeout()
         if wait(<SocketHead *>handle.sock, handle.fd, events, deadline_ns[0]) == TIMED_OUT:
             raise_timeout()
     return 0
