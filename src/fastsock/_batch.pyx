@@ -6,9 +6,11 @@ send it.
 
 Rules: a buffer of a socket with UDP_GRO may hold many datagrams, glued; here each is an
 entry of its own. What is cut off is marked. Memory that a memoryview shows stays as
-long as that lives, also if the batch has got other memory since.
+long as that lives, also if the batch has got other memory since. One call at a time fills,
+sends or clears a batch; without a GIL, who looks into it takes turns with what moves its memory.
 """
 
+cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free, realloc
@@ -101,6 +103,7 @@ cdef class DatagramBatch:
     cdef char *block_start(self):
         return PyByteArray_AS_STRING(self.block)
 
+    @cython.critical_section
     cdef int make_block(self, Py_ssize_t room) except -1:
         """Memory of `room` bytes a kernel buffer; what was in the batch is gone, unless there
         is no memory."""
@@ -162,6 +165,7 @@ cdef class DatagramBatch:
             self.messages[slot].msg_hdr.msg_flags &= ~CLAIMED
         return 0
 
+    @cython.critical_section
     cdef int take_in(self, Py_ssize_t slots) except -1:
         """Make entries of what the kernel wrote to so many buffers."""
         cdef Py_ssize_t slot, segment_size
@@ -236,11 +240,13 @@ cdef class DatagramBatch:
             raise IndexError(f"datagram {index} of a batch that has {self.used}")
         return &self.entries[position]
 
+    @cython.critical_section
     def __getitem__(self, index):
         cdef Entry *entry = self.entry(index)
         cdef Py_ssize_t start = entry.data - self.block_start()
         return self.view[start:start + entry.size]
 
+    @cython.critical_section
     def __setitem__(self, index, data):
         """Put other data in its place, at most as much as one has room for."""
         cdef Entry *entry
@@ -259,6 +265,7 @@ cdef class DatagramBatch:
         finally:
             PyBuffer_Release(&view)
 
+    @cython.critical_section
     def address(self, index, /):
         """The sender's address; None where there is none. Made once for each peer."""
         return self.address_of(self.entry(index).slot)
@@ -267,11 +274,13 @@ cdef class DatagramBatch:
         return self.peers.name_of(
             &self.addresses[slot], self.messages[slot].msg_hdr.msg_namelen)
 
+    @cython.critical_section
     def truncated(self, index, /):
         """Was the end of it cut off?"""
         cdef Entry *entry = self.entry(index)
         return entry.size < entry.full_size
 
+    @cython.critical_section
     def full_size(self, index, /):
         """How many bytes were sent of it, also if some were cut off."""
         return self.entry(index).full_size
@@ -283,15 +292,22 @@ cdef class DatagramBatch:
         Descriptors among them are yours to close once they were asked for. Those that were
         not are closed when the batch is used again, cleared or freed.
         """
-        cdef msghdr *header = &self.messages[self.entry(index).slot].msg_hdr
-        found = unpack(header)
-        header.msg_flags |= CLAIMED
-        return found
+        cdef msghdr *header
+        self.claim()  # what closes descriptors must not come in between
+        try:
+            header = &self.messages[self.entry(index).slot].msg_hdr
+            found = unpack(header)
+            header.msg_flags |= CLAIMED
+            return found
+        finally:
+            self.release()
 
     def clear(self):
         """Forget the datagrams."""
+        self.claim()
         self.close_unclaimed_fds()
         self.used = self.slots_used = 0
+        self.release()
 
     cdef object text_of(self, const Entry *entry):
         cdef bytes text = PyBytes_FromStringAndSize(entry.data, entry.size)

@@ -16,7 +16,9 @@ import fastsock
 from fastsock.framing import Lines
 
 from tests.faults._run import TIMEOUT_S
-from tests.faults._scenarios import DATA, FACILITIES, connected, scenario, still_work
+from tests.faults._scenarios import (
+    DATA, FACILITIES, connected, is_over, scenario, still_work,
+)
 
 
 def small(*arguments):
@@ -182,3 +184,32 @@ def one_socket_with_a_default_timeout(*, run):
         if sock is not None:
             sock.close()
     assert len(held) == 500
+
+
+@small("unix", "tcp")
+def accepting_all(family, *, run):
+    """accept_many(): the one for whom there was no memory is hung up on, and no other lost."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        kind = stdlib_socket.AF_UNIX if family == "unix" else stdlib_socket.AF_INET
+        listener = stack.enter_context(fastsock.socket(kind))
+        listener.bind(os.path.join(folder, "s") if family == "unix" else ("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(0)
+        clients = [stack.enter_context(stdlib_socket.socket(kind)) for _ in range(4)]
+        for client in clients:
+            client.connect(listener.getsockname())
+        found = []
+        with run:
+            found = listener.accept_many()
+        if run.error is not None:
+            found = getattr(run.error, "accepted", [])
+        with contextlib.suppress(BlockingIOError):
+            found += listener.accept_many()
+        accepted = [stack.enter_context(sock) for sock, _ in found]
+        clients = [client for client in clients if not is_over(client)]
+        assert len(accepted) == len(clients) >= (4 if run.error is None else 3)
+        for number, (sock, client) in enumerate(zip(accepted, clients)):
+            client.sendall(b"%d" % number)
+            sock.settimeout(TIMEOUT_S)
+            assert sock.recv(10) == b"%d" % number
