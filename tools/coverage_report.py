@@ -51,8 +51,12 @@ def python_files(folder):
     """What coverage.py knows, of all processes together."""
     data = folder / "python"
     run = [sys.executable, "-m", "coverage"]
+    for path in folder.glob("python.*"):
+        if path.stat().st_size == 0:  # of a process that was killed as it began
+            path.unlink()
     if any(folder.glob("python.*")):
-        subprocess.run([*run, "combine", "-q", f"--data-file={data}", folder], check=True)
+        subprocess.run([*run, "combine", "-q", "--append", f"--data-file={data}", folder],
+                       check=True)
     shown = subprocess.run([*run, "json", "-q", f"--data-file={data}", "-o", "-"],
                            check=True, capture_output=True, text=True).stdout
     for path, found in sorted(json.loads(shown)["files"].items()):

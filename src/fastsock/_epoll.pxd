@@ -31,6 +31,7 @@ cdef class epoll:
     cdef int epfd                   # -1: closed
     cdef bint is_made               # else epfd is no fd, but what memory begins with
     cdef uint8_t reluctance         # how often looks found nothing: 0 to 3
+    cdef bint slept                 # did the last wait give the GIL away?
     cdef bint is_lent               # is `events` in use by a call?
     cdef int last_count
     cdef epoll_event *events

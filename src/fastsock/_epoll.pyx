@@ -206,6 +206,7 @@ cdef class epoll:
         cdef int64_t woken_ns = 0
         cdef int epfd = self.epfd
         cdef int found, error
+        self.slept = False
         if looks_first(self.reluctance, timeout_ms, self.last_count):
             found = epoll_wait(epfd, events, count, 0)
             if timeout_ms != 0:
@@ -238,6 +239,7 @@ cdef class epoll:
                 contention[0] = 8
             elif contention[0] > 0:
                 contention[0] -= 1
+        self.slept = True
         self.last_count = found
         # A sleep that found as much as a look might is no reason to go on without looks.
         learn(&self.reluctance, found <= 1)

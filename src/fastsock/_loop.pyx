@@ -385,6 +385,8 @@ cdef class Loop:
                     break
                 count = self.readiness.wait(self.time_to_wait())
                 self.now_ns = monotonic_ns()
+                if self.readiness.has_slept():
+                    turn_ns = self.now_ns
                 self.dispatch(count)
                 for callback in self.at_wake_up:
                     callback()

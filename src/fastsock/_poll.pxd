@@ -22,6 +22,7 @@ cdef class poll:
     cdef Py_ssize_t room
     cdef Py_ssize_t watched_room
     cdef uint8_t reluctance
+    cdef bint slept                 # did the last wait give the GIL away?
     cdef bint is_polling            # a call waits, or reads `watched`
 
     cdef int add(self, int fd, unsigned short events) except -1

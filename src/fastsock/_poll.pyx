@@ -152,6 +152,7 @@ cdef class poll:
         cdef Py_ssize_t count = self.copy()
         cdef int found, error
         cdef bint is_exact = False
+        self.slept = False
         if looks_first(self.reluctance, timeout_ms, <int>min(count, INT_MAX)):
             found = libc.poll(self.watched, count, 0)
             if timeout_ms != 0:
@@ -183,6 +184,7 @@ cdef class poll:
             if timeout_ms > 0:
                 timeout_ms = remaining_ms(deadline_ns)
                 timeout_ns = max(deadline_ns - monotonic_ns(), 0)
+        self.slept = True
         learn(&self.reluctance, found <= 1)
         return found
 

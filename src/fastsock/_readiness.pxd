@@ -26,4 +26,5 @@ cdef class Readiness:
     cdef int remove(self, int fd) except -1
     cdef int wait(self, int64_t timeout_ns) except -1
     cdef int wait_by_poll(self, int64_t timeout_ns, int timeout_ms) except -1
+    cdef bint has_slept(self) noexcept
     cdef int look_for(self, int64_t spin_ns) except -1

@@ -98,6 +98,10 @@ cdef class Readiness:
         return self.by_epoll.wait_for(self.events, MOST_EVENTS, timeout_ns, timeout_ms,
                                       &self.contention)
 
+    cdef bint has_slept(self) noexcept:
+        """Did the last wait give the GIL away?"""
+        return self.by_poll.slept if self.by_epoll is None else self.by_epoll.slept
+
     cdef int look_for(self, int64_t spin_ns) except -1:
         """Look again and again, without the GIL unless another thread would take it for
         long: a request that is about to come is then met without a sleep."""
@@ -112,6 +116,7 @@ cdef class Readiness:
             with nogil:
                 while found == 0 and monotonic_ns() < end_ns:
                     found = epoll_wait(epfd, self.events, MOST_EVENTS, 0)
+            self.by_epoll.slept = True
         return max(found, 0)  # an error the next wait will meet
 
     cdef int wait_by_poll(self, int64_t timeout_ns, int timeout_ms) except -1:
