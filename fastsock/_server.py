@@ -71,8 +71,8 @@ class BaseServer:
         self._is_closed = True
         self._grace_s = 0.0  # said by shutdown()
         self._shutting_down = False
-        self._ended = threading.Event()
-        self._ended.set()
+        # Held by serve_forever(). A plain lock: those of threading stay held where memory lacks.
+        self._serving = threading.Lock()
         self._thread: int | None = None  # that runs serve_forever()
         self._is_inherited = False
         self.sockets = listening_sockets(
@@ -114,17 +114,18 @@ class BaseServer:
         """
         if self._is_closed:
             raise RuntimeError("this server is closed")
-        if not self._ended.is_set():  # it is not this call that ends then
+        if self._serving.locked():  # it is not this call that ends then
             raise RuntimeError("this server runs already")
         self._is_inherited = False  # whoever serves, removes the paths
         # In this order: close() in a signal handler must never wait for its own thread.
         self._thread = threading.get_ident()
         try:
-            self._ended.clear()  # KeyboardInterrupt may come here, too
+            self._serving.acquire()  # KeyboardInterrupt may come here, too
             self._loop.run()
             self._end()
         finally:
-            self._ended.set()
+            if self._serving.locked():
+                self._serving.release()
             self._thread = None
 
     def shutdown(self, grace: float = 0.0) -> None:
@@ -150,11 +151,12 @@ class BaseServer:
 
         Waits for serve_forever() if that runs in another thread.
         """
-        if not self._ended.is_set():
+        if self._serving.locked():
             self.shutdown()
             if self._thread == threading.get_ident():
                 return
-            self._ended.wait()
+            with self._serving:
+                pass
         self._end()  # nothing is left to do, unless an exception ended serve_forever()
 
     def _end(self) -> None:
@@ -215,9 +217,10 @@ class BaseServer:
             return
         is_running = self._thread == threading.get_ident()
         self._is_inherited = True
-        self._ended = threading.Event()  # of the old one, another thread may hold the lock
-        if not is_running:
-            self._ended.set()
+        self._serving = threading.Lock()
+        if is_running:
+            self._serving.acquire()
+        else:
             self._thread = None
         self._loop.begin_again(is_running)
 

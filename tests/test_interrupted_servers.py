@@ -3,7 +3,7 @@
 import _thread
 import operator
 import socket as stdlib_socket
-import threading
+import sys
 
 import pytest
 
@@ -24,19 +24,18 @@ def test_a_loop_that_is_interrupted_as_it_begins():
     loop.close()
 
 
-def test_a_server_that_is_interrupted_as_it_begins(monkeypatch):
-    class Event(threading.Event):
-        def clear(self):
-            super().clear()
-            if not interrupted:
-                interrupted.append(1)
-                raise KeyboardInterrupt
+def interrupt(frame, event, function):
+    """For sys.setprofile(): KeyboardInterrupt as soon as a lock was acquired."""
+    if event == "c_return" and function.__name__ == "acquire":
+        sys.setprofile(None)
+        raise KeyboardInterrupt
 
-    interrupted = []
-    monkeypatch.setattr(threading, "Event", Event)
+
+def test_a_server_that_is_interrupted_as_it_begins():
     with fastsock.Server(Recorder, ("127.0.0.1", 0)) as server:
         address = server.addresses[0]
         with pytest.raises(KeyboardInterrupt):
+            sys.setprofile(interrupt)
             server.serve_forever()
         server.call_soon_threadsafe(server.shutdown)
         server.serve_forever()

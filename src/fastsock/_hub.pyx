@@ -35,8 +35,14 @@ cdef class Hub:
         self.on_room = function
 
     cdef int connection_ended(self) except -1:
+        cdef bint lacked_memory = False
         self.connections -= 1
-        self.on_room()
+        try:
+            self.on_room()
+        except MemoryError:
+            lacked_memory = True
+        if lacked_memory:  # again: else nobody might be accepted any more
+            self.loop.soon.append((self.on_room, ()))
         return 0
 
 

@@ -123,6 +123,6 @@ cdef class Listener(Watched):
         """The system has none left: say so once, and try again later."""
         logger.warning("accept() failed (%s): accepting again in %d s or when a connection "
                        "has ended", os.strerror(error), RETRY_S)
-        self.pause()
+        # In this order: without memory for the timer it would never be watched again.
         self.retry = self.loop.call_later(RETRY_S, self.resume)
-        return 0
+        return self.pause()

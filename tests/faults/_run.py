@@ -17,6 +17,7 @@ import errno
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -68,7 +69,8 @@ class Run:
         if fault.name == "malloc":
             # RuntimeError: what the interpreter says if it can't make a lock or a thread.
             return isinstance(error, (MemoryError, RuntimeError)) or (
-                isinstance(error, OSError) and error.errno == errno.ENOMEM)
+                isinstance(error, OSError)
+                and error.errno in (errno.ENOMEM, socket.EAI_MEMORY))  # of getaddrinfo(3)
         if fault.mode == IS_SHORT:
             return False
         if fault.errno == errno.EINTR and fault.mode != FAILS_AFTER:

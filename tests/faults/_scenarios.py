@@ -363,7 +363,10 @@ def accept(family, timeout, *, run):
             while True:
                 accepted.append(stack.enter_context(listener.accept()[0]))
         if run.lacked_memory:
-            return  # who belongs to whom is not known
+            # Who belongs to whom is not known. The exception hands out those of accept_many().
+            for sock, _ in getattr(run.error, "accepted", ()):
+                sock.close()
+            return
         if FACILITIES["atomic_flags"]:
             # A call that failed before it was made has taken nobody.
             assert len(accepted) == len(clients)
