@@ -80,6 +80,7 @@ cdef class Listener(Watched):
         cdef int accepted
         cdef int _count
         cdef int taken = 0
+        cdef int refused = 0
         for _count in range(MOST_AT_ONCE):
             if self.hub.connections >= self.hub.max_connections:
                 return self.pause()
@@ -104,7 +105,9 @@ cdef class Listener(Watched):
             try:
                 connection.begin(accepted, self.hub, self.family, &peer)
             except OSError as error:  # ENOSPC: the kernel watches no more for this user
-                return self.short_of(error.errno)
+                refused = error.errno
+            if refused:
+                return self.short_of(refused)
             taken += 1
         if taken == 0:  # only errors, which may last
             return self.short_of(libc.errno)

@@ -23,10 +23,12 @@ cdef extern from "Python.h":
 
 cdef str text_of_overflow(object seconds):
     """What this interpreter says of a time that a PyTime_t can't hold: releases differ."""
+    said = None
     try:
         time.sleep(seconds)  # refused before it would sleep
     except OverflowError as error:
-        return str(error)
+        said = str(error)
+    return said
 
 
 cdef bint TAKES_REAL_NUMBERS = sys.hexversion >= 0x030f0000

@@ -41,9 +41,9 @@ cdef class RawMethods:
             self._timeout_occurred = True
             raise
         except OSError as error:
-            if error.errno in WOULD_BLOCK:
-                return None
-            raise
+            if error.errno not in WOULD_BLOCK:
+                raise
+        return None
 
     def write(self, data, /):
         """Write bytes; returns how many were taken, None if the socket is
@@ -57,9 +57,9 @@ cdef class RawMethods:
                 return write_directly(head_of(sock), data)
             return sock.send(data)
         except OSError as error:
-            if error.errno in WOULD_BLOCK:
-                return None
-            raise
+            if error.errno not in WOULD_BLOCK:
+                raise
+        return None
 
 
 cdef object read_directly(SocketHead *head, object buffer):

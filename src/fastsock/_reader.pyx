@@ -188,10 +188,12 @@ cdef class Reader:
         return line
 
     cdef bytes read_line(self):
+        cdef bytes line
         try:
-            return self.read_until(b"\n")
+            line = self.read_until(b"\n")
         except IncompleteReadError as error:
-            return error.partial
+            line = error.partial
+        return line
 
     cdef bytes read_until(self, object separator):
         cdef Budget budget = self.link.budget()

@@ -452,11 +452,11 @@ cdef bint send_glued(SocketHead *head, char *data, Py_ssize_t size, Py_ssize_t s
     memcpy(CMSG_DATA(header), &segment_size, sizeof(unsigned short))
     try:
         send_all(head, &message, 1, 0, size, False, budget, &done)
+        return True
     except OSError as error:
-        if error.errno in CANT_SEGMENT:
-            return False
-        raise
-    return True
+        if error.errno not in CANT_SEGMENT:
+            raise
+    return False
 
 
 # What the kernel says where it can't: bad option, no checksum offload, larger than the MTU.
