@@ -10,6 +10,7 @@ import os
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress
+from fastsock._errors cimport caught
 from fastsock._hub cimport Connection
 from fastsock._libc cimport (
     EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
@@ -59,7 +60,7 @@ cdef class Listener(Watched):
             try:
                 self.watch(READABLE)
             except OSError as error:  # ENOSPC, ENOMEM of epoll_ctl(2)
-                self.short_of(error.errno)
+                self.short_of(caught(error, OSError).errno)
             else:
                 self.is_paused = False
 
@@ -105,7 +106,7 @@ cdef class Listener(Watched):
             try:
                 connection.begin(accepted, self.hub, self.family, &peer)
             except OSError as error:  # ENOSPC: the kernel watches no more for this user
-                refused = error.errno
+                refused = caught(error, OSError).errno
             if refused:
                 return self.short_of(refused)
             taken += 1

@@ -13,6 +13,7 @@ from libc.math cimport ceil, floor, isnan
 from libc.stdint cimport INT64_MAX
 
 from fastsock._arguments cimport type_name
+from fastsock._errors cimport caught
 
 cdef extern from "Python.h":
     bint PyFloat_Check(object value)
@@ -27,7 +28,7 @@ cdef str text_of_overflow(object seconds):
     try:
         time.sleep(seconds)  # refused before it would sleep
     except OverflowError as error:
-        said = str(error)
+        said = str(caught(error, OverflowError))
     return said
 
 

@@ -9,6 +9,7 @@ _timeout_occurred). A socket of a class of its own is used through its methods.
 
 from fastsock cimport _transfer
 from fastsock._buffers cimport borrow_readable, borrow_writable, has_no_owner, is_plain
+from fastsock._errors cimport caught
 from fastsock._libc cimport EAGAIN, EWOULDBLOCK
 from fastsock._object cimport SocketHead
 from fastsock._python cimport BufferView, PyBuffer_Release
@@ -41,7 +42,7 @@ cdef class RawMethods:
             self._timeout_occurred = True
             raise
         except OSError as error:
-            if error.errno not in WOULD_BLOCK:
+            if caught(error, OSError).errno not in WOULD_BLOCK:
                 raise
         return None
 
@@ -57,7 +58,7 @@ cdef class RawMethods:
                 return write_directly(head_of(sock), data)
             return sock.send(data)
         except OSError as error:
-            if error.errno not in WOULD_BLOCK:
+            if caught(error, OSError).errno not in WOULD_BLOCK:
                 raise
         return None
 

@@ -14,6 +14,7 @@ from libc.string cimport memchr, memcpy
 
 from fastsock._arguments cimport as_size
 from fastsock._buffers cimport borrow_writable, is_plain
+from fastsock._errors cimport caught
 from fastsock._inbox cimport free_inbox, front, length, make_room, put_back, settle, take
 from fastsock._python cimport BufferView, PyBuffer_Release
 from fastsock._wait cimport check_progress
@@ -192,7 +193,7 @@ cdef class Reader:
         try:
             line = self.read_until(b"\n")
         except IncompleteReadError as error:
-            line = error.partial
+            line = caught(error, IncompleteReadError).partial
         return line
 
     cdef bytes read_until(self, object separator):

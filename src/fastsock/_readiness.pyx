@@ -19,6 +19,7 @@ from fastsock._deadline cimport NS_PER_MS, monotonic_ns
 from fastsock._epoll cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, FASTSOCK_HAS_EPOLL, epoll_wait,
 )
+from fastsock._errors cimport caught
 from fastsock._poll cimport KEY
 
 cdef enum:
@@ -83,7 +84,7 @@ cdef class Readiness:
             goes_on = self.by_epoll.control(EPOLL_CTL_DEL, fd, 0)
         except OSError as error:
             # Who was closed is watched no more.
-            goes_on = error.errno not in (EBADF, ENOENT)
+            goes_on = caught(error, OSError).errno not in (EBADF, ENOENT)
         return goes_on
 
     cdef int wait(self, int64_t timeout_ns) except -1:
@@ -124,7 +125,7 @@ cdef class Readiness:
         try:
             found = self.by_poll.wait_for(timeout_ns, timeout_ms)
         except OSError as error:
-            if error.errno != ENOMEM:
+            if caught(error, OSError).errno != ENOMEM:
                 raise
             # The kernel makes a copy of the fds for each call. What lacks memory now need
             # not lack it soon, and a loop that ends would end every connection.
