@@ -201,8 +201,8 @@ cdef class Loop:
                 try:
                     self.readiness.add((<Watched>watched).fd, (<Watched>watched).interest)
                 except OSError as error:
-                    if caught(error, OSError).errno != EBADF:  # else somebody closed it, as in the parent
-                        raise
+                    if caught(error, OSError).errno != EBADF:
+                        raise  # else somebody closed it, as in the parent
 
     cdef int adopt(self, Watched watched, int interest) except -1:
         """Watch something from now on."""
