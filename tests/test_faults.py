@@ -57,7 +57,8 @@ def test_each_call_may_fail(most, words):
 def test_memory_may_lack():
     """Each piece that a call asks for, the interpreter's own too."""
     (calls, faults, _, raised, wrong), said = run(
-        "--memory", "making a batch", "glued datagrams: as", "one message", "one socket")
+        "--memory", "making a batch", "glued datagrams: as", "one message", "one socket",
+        "would wait", "without an end", "can not cut", "file that is none", "may raise")
     assert wrong == 0, said
     assert calls > 15 and faults > 15 and raised > 10
 

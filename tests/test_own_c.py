@@ -1,9 +1,11 @@
 """Our own C: no warning of the compiler's, and nothing that its analyser finds.
 
-What Cython writes is not looked at; the headers and programs that people wrote are.
+What Cython writes is looked at for one thing only; the headers and programs that people
+wrote for all of them.
 """
 
 import pathlib
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -59,3 +61,43 @@ def test_nothing_that_the_analyser_finds(tmp_path, path):
      ["-fanalyzer"])])
 def test_a_mistake_would_be_found(tmp_path, mistake, flags):
     assert "error: " in compiled(tmp_path, mistake + "\n", *flags)
+
+
+GENERATED = ROOT / "build" / "cython" / "src" / "fastsock"
+CAUGHT = re.compile(r"__Pyx_GetException\(&(\w+), &(\w+), &(\w+)\)")
+
+
+def left_too_early(text):
+    """Numbers of the lines where an except clause lets a traceback go as if there always were
+    one: by return, break or continue. See caught() in _errors.pxd."""
+    found = []
+    held = set()
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("}"):  # the end of a function
+            held.clear()
+        elif match := CAUGHT.search(line):
+            held.difference_update(match.groups())
+            held.add(match[3])
+        else:
+            held -= {name for name in held if re.search(rf"(?<!\w){name} = (?!0;)", line)}
+            found += [number for name in held if f"__Pyx_DECREF({name})" in line]
+    return found
+
+
+@pytest.mark.skipif(not GENERATED.is_dir(), reason="built elsewhere: Cython's C is not here")
+def test_no_except_clause_is_left_before_its_end():
+    files = [GENERATED / f"{path.stem}.c" for path in SOURCE.glob("*.pyx")]
+    found = {path.name: left_too_early(path.read_text()) for path in files if path.exists()}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_one_that_is_left_would_be_found(tmp_path):
+    cython = pytest.importorskip("Cython.Compiler.Main")
+    texts = {}
+    for name, end in ("left", "return 1"), ("ended", "print()"):
+        path = tmp_path / f"{name}.pyx"
+        path.write_text(f"def f(x):\n    try:\n        x()\n    except OSError as e:\n"
+                        f"        print(e)\n        {end}\n")
+        cython.compile(str(path), language_level=3)
+        texts[name] = path.with_suffix(".c").read_text()
+    assert left_too_early(texts["left"]) and not left_too_early(texts["ended"])

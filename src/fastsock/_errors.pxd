@@ -23,6 +23,18 @@ cdef inline int attach(object error, str name, object value) except -1:
     return 0
 
 
+cdef inline object caught(object error, object kind):
+    """What an except clause for `kind` has got. Where memory lacks for its traceback, Cython
+    hands a MemoryError over in its place: that goes on, and has nothing of what is looked at.
+
+    Nor has it a traceback then, and leaving the clause by return, break or continue would
+    crash: clauses come to their end, or raise. tests/test_own_c.py looks for others.
+    """
+    if not isinstance(error, kind):
+        raise error
+    return error
+
+
 cdef inline int raise_timeout() except -1:
     """Raise the TimeoutError that the stdlib raises, with its text."""
     raise TimeoutError("timed out")

@@ -97,6 +97,8 @@ cdef class Service:
                 connection.waiting -= count  # also where KeyboardInterrupt goes on
             for connection, _ in owners:
                 connection.callback_raised("the handler of a batch with messages")
+            answers = None
+        if answers is None:
             return
         position = 0
         for connection, count in owners:
@@ -224,11 +226,11 @@ cdef class HandlerTransport(ServerTransport):
             if isinstance(error, (FramingError, LimitOverrunError)) and not is_answering:
                 self.refuse(inbox, error)
                 self.send_out()
-                return 0
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                self.is_held = True  # the messages behind wait until the loop goes on
-                self.loop.soon.append((self.resume, ()))
-            self.give_up("the handler")
+            else:
+                if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                    self.is_held = True  # the messages behind wait until the loop goes on
+                    self.loop.soon.append((self.resume, ()))
+                self.give_up("the handler")
         finally:
             service.current = previous
         return 0

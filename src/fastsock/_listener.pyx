@@ -10,6 +10,7 @@ import os
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress
+from fastsock._errors cimport caught
 from fastsock._hub cimport Connection
 from fastsock._libc cimport (
     EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
@@ -59,7 +60,7 @@ cdef class Listener(Watched):
             try:
                 self.watch(READABLE)
             except OSError as error:  # ENOSPC, ENOMEM of epoll_ctl(2)
-                self.short_of(error.errno)
+                self.short_of(caught(error, OSError).errno)
             else:
                 self.is_paused = False
 
@@ -80,6 +81,7 @@ cdef class Listener(Watched):
         cdef int accepted
         cdef int _count
         cdef int taken = 0
+        cdef int refused = 0
         for _count in range(MOST_AT_ONCE):
             if self.hub.connections >= self.hub.max_connections:
                 return self.pause()
@@ -104,7 +106,9 @@ cdef class Listener(Watched):
             try:
                 connection.begin(accepted, self.hub, self.family, &peer)
             except OSError as error:  # ENOSPC: the kernel watches no more for this user
-                return self.short_of(error.errno)
+                refused = caught(error, OSError).errno
+            if refused:
+                return self.short_of(refused)
             taken += 1
         if taken == 0:  # only errors, which may last
             return self.short_of(libc.errno)

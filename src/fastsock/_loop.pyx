@@ -24,6 +24,7 @@ from libc.stdlib cimport free, malloc
 
 cimport fastsock._libc as libc
 from fastsock._deadline cimport NS_PER_MS, NS_PER_S, monotonic_ns
+from fastsock._errors cimport caught
 from fastsock._python cimport PyErr_CheckSignals, PyList_GET_ITEM
 from fastsock._readiness cimport READABLE
 
@@ -200,8 +201,8 @@ cdef class Loop:
                 try:
                     self.readiness.add((<Watched>watched).fd, (<Watched>watched).interest)
                 except OSError as error:
-                    if error.errno != EBADF:  # else somebody closed it, as in the parent
-                        raise
+                    if caught(error, OSError).errno != EBADF:
+                        raise  # else somebody closed it, as in the parent
 
     cdef int adopt(self, Watched watched, int interest) except -1:
         """Watch something from now on."""

@@ -434,9 +434,10 @@ cdef class SocketMethods:
         if overrides(self):
             return self._sendfile_use_send(file, offset, count)
         try:
-            return self._sendfile_use_sendfile(file, offset, count)
+            sent = self._sendfile_use_sendfile(file, offset, count)
         except Giveup:
-            return self._sendfile_use_send(file, offset, count)
+            sent = self._sendfile_use_send(file, offset, count)
+        return sent
 
     def _sendfile_use_sendfile(self, file, offset=0, count=None):
         cdef SocketHead *head = head_of(self)

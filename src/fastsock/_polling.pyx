@@ -13,6 +13,7 @@ from libc.math cimport ceil, floor, isnan
 from libc.stdint cimport INT64_MAX
 
 from fastsock._arguments cimport type_name
+from fastsock._errors cimport caught
 
 cdef extern from "Python.h":
     bint PyFloat_Check(object value)
@@ -23,10 +24,12 @@ cdef extern from "Python.h":
 
 cdef str text_of_overflow(object seconds):
     """What this interpreter says of a time that a PyTime_t can't hold: releases differ."""
+    said = None
     try:
         time.sleep(seconds)  # refused before it would sleep
     except OverflowError as error:
-        return str(error)
+        said = str(caught(error, OverflowError))
+    return said
 
 
 cdef bint TAKES_REAL_NUMBERS = sys.hexversion >= 0x030f0000

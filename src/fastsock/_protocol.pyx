@@ -156,7 +156,8 @@ cdef class ProtocolTransport(ServerTransport):
         try:
             keeps_open = self.protocol.eof_received()
         except BaseException:
-            return self.callback_raised("eof_received()")
+            self.callback_raised("eof_received()")
+            keeps_open = True  # what is closing was ended
         if not keeps_open:
             self.close_gently()
         return 0

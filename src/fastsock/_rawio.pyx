@@ -9,6 +9,7 @@ _timeout_occurred). A socket of a class of its own is used through its methods.
 
 from fastsock cimport _transfer
 from fastsock._buffers cimport borrow_readable, borrow_writable, has_no_owner, is_plain
+from fastsock._errors cimport caught
 from fastsock._libc cimport EAGAIN, EWOULDBLOCK
 from fastsock._object cimport SocketHead
 from fastsock._python cimport BufferView, PyBuffer_Release
@@ -41,9 +42,9 @@ cdef class RawMethods:
             self._timeout_occurred = True
             raise
         except OSError as error:
-            if error.errno in WOULD_BLOCK:
-                return None
-            raise
+            if caught(error, OSError).errno not in WOULD_BLOCK:
+                raise
+        return None
 
     def write(self, data, /):
         """Write bytes; returns how many were taken, None if the socket is
@@ -57,9 +58,9 @@ cdef class RawMethods:
                 return write_directly(head_of(sock), data)
             return sock.send(data)
         except OSError as error:
-            if error.errno in WOULD_BLOCK:
-                return None
-            raise
+            if caught(error, OSError).errno not in WOULD_BLOCK:
+                raise
+        return None
 
 
 cdef object read_directly(SocketHead *head, object buffer):

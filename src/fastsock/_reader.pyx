@@ -14,6 +14,7 @@ from libc.string cimport memchr, memcpy
 
 from fastsock._arguments cimport as_size
 from fastsock._buffers cimport borrow_writable, is_plain
+from fastsock._errors cimport caught
 from fastsock._inbox cimport free_inbox, front, length, make_room, put_back, settle, take
 from fastsock._python cimport BufferView, PyBuffer_Release
 from fastsock._wait cimport check_progress
@@ -188,10 +189,12 @@ cdef class Reader:
         return line
 
     cdef bytes read_line(self):
+        cdef bytes line
         try:
-            return self.read_until(b"\n")
+            line = self.read_until(b"\n")
         except IncompleteReadError as error:
-            return error.partial
+            line = caught(error, IncompleteReadError).partial
+        return line
 
     cdef bytes read_until(self, object separator):
         cdef Budget budget = self.link.budget()

@@ -19,6 +19,7 @@ from fastsock._deadline cimport NS_PER_MS, monotonic_ns
 from fastsock._epoll cimport (
     EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, FASTSOCK_HAS_EPOLL, epoll_wait,
 )
+from fastsock._errors cimport caught
 from fastsock._poll cimport KEY
 
 cdef enum:
@@ -76,13 +77,15 @@ cdef class Readiness:
 
     cdef int remove(self, int fd) except -1:
         """Watch it no more: 1 if the kernel goes on."""
-        if self.by_epoll is not None:
-            try:
-                return self.by_epoll.control(EPOLL_CTL_DEL, fd, 0)
-            except OSError as error:
-                # Who was closed is watched no more.
-                return error.errno not in (EBADF, ENOENT)
-        return self.by_poll.remove(fd)
+        cdef int goes_on
+        if self.by_epoll is None:
+            return self.by_poll.remove(fd)
+        try:
+            goes_on = self.by_epoll.control(EPOLL_CTL_DEL, fd, 0)
+        except OSError as error:
+            # Who was closed is watched no more.
+            goes_on = caught(error, OSError).errno not in (EBADF, ENOENT)
+        return goes_on
 
     cdef int wait(self, int64_t timeout_ns) except -1:
         """Wait until something is ready: how many `events` there are, 0 after the timeout.
@@ -127,13 +130,13 @@ cdef class Readiness:
         try:
             found = self.by_poll.wait_for(timeout_ns, timeout_ms)
         except OSError as error:
-            if error.errno != ENOMEM:
+            if caught(error, OSError).errno != ENOMEM:
                 raise
             # The kernel makes a copy of the fds for each call. What lacks memory now need
             # not lack it soon, and a loop that ends would end every connection.
             with nogil:
                 usleep(OUT_OF_MEMORY_PAUSE_US)
-            return 0
+            found = 0
         if found > self.room:
             # All of them, since poll(2) names them in the same order each time.
             events = <epoll_event *>realloc(self.events, found * sizeof(epoll_event))

@@ -19,7 +19,7 @@ from fastsock._address cimport SocketAddress, parse_address
 from fastsock._arguments cimport as_int, as_size
 from fastsock._batch cimport DatagramBatch, Entry
 from fastsock._buffers cimport borrow_readable
-from fastsock._errors cimport attach
+from fastsock._errors cimport attach, caught
 from fastsock._libc cimport (
     AF_UNIX, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE, EINVAL, POLLOUT,
     SOCK_DGRAM, SOCK_STREAM, cmsghdr, iovec, msghdr,
@@ -452,11 +452,11 @@ cdef bint send_glued(SocketHead *head, char *data, Py_ssize_t size, Py_ssize_t s
     memcpy(CMSG_DATA(header), &segment_size, sizeof(unsigned short))
     try:
         send_all(head, &message, 1, 0, size, False, budget, &done)
+        return True
     except OSError as error:
-        if error.errno in CANT_SEGMENT:
-            return False
-        raise
-    return True
+        if caught(error, OSError).errno not in CANT_SEGMENT:
+            raise
+    return False
 
 
 # What the kernel says where it can't: bad option, no checksum offload, larger than the MTU.

@@ -73,8 +73,10 @@ cdef class Transport(Sender):
         try:
             self.tls = TlsFilter(hub.ssl_context)
         except Exception:
-            return self.callback_raised("TLS")
-        self.handshake_timer = hub.loop.call_later(hub.handshake_timeout_s, self.end_handshake)
+            self.callback_raised("TLS")
+        else:
+            self.handshake_timer = hub.loop.call_later(
+                hub.handshake_timeout_s, self.end_handshake)
         return 0
 
     cdef int establish(self) except -1:
@@ -201,13 +203,16 @@ cdef class Transport(Sender):
 
     cdef int take_in_tls(self, const char *data, Py_ssize_t size) except -1:
         cdef bint was_established = self.tls.is_established
+        pieces = None
         try:
             pieces = self.tls.feed(data, size)
         except Exception as error:
             self.send_soon(self.tls.to_send())  # the alert that says why
             self.is_dispatching = False
             self.flush()
-            return self.fail(error)
+            self.fail(error)
+        if pieces is None:
+            return 0
         self.answer_by_tls(self.tls.to_send())
         if not was_established and self.tls.is_established:
             self.establish()

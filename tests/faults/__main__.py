@@ -41,7 +41,7 @@ def main():
 
 
 def all_scenarios():
-    from tests.faults import _scenarios, _servers, _small, _waiting  # noqa: F401 -- name their own
+    from tests.faults import _raising, _scenarios, _servers, _small, _waiting  # noqa: F401 -- name their own
     return {**_scenarios.SCENARIOS, **_servers.SCENARIOS}
 
 
