@@ -344,3 +344,13 @@ def test_tls_the_peer_of_a_connection(certificates):
             client.sendall(b"x\n")
             expected = repr((client.cipher(), client.getsockname())).encode() + b"\n"
             assert receive(client, len(expected)) == expected
+
+
+def test_tls_without_a_framing(certificates):
+    """What arrives is a message: it is answered by TLS, and not as it is."""
+    with answering(bytes.upper, ssl_context=server_context(certificates)) as served:
+        with client_context(certificates).wrap_socket(
+                served.connect(), server_hostname="localhost") as client:
+            for text in b"hello", b"again", b"x" * 100_000:
+                client.sendall(text)
+                assert receive(client, len(text)) == text.upper()

@@ -236,7 +236,7 @@ cdef class Transport(Sender):
         self.send_soon(answer)
         if self.pending_size:
             self.tls_answers += PyBytes_GET_SIZE(answer)
-            if min(self.tls_answers, self.pending_size) > MOST_TLS_ANSWERS:
+            if self.tls_answers > MOST_TLS_ANSWERS and self.pending_size > MOST_TLS_ANSWERS:
                 self.flush()
                 if self.pending_size > MOST_TLS_ANSWERS:
                     return self.fail(ConnectionAbortedError(
