@@ -117,14 +117,17 @@ def said(how, figures):
     return how(figures) if callable(how) else how.format(**figures)
 
 
-def table(runs):
+def table(runs, date=None):
+    """Its rows; a run of another day than `date` says when it was."""
     text = TITLES
     for name, (what, command, how, wrong) in RUNS.items():
         if name not in runs:
             continue
         figures = runs[name]
         count = wrong(figures) if callable(wrong) else figures[wrong]
-        text += (f"| {what} | `{command.format(**figures)}` | {said(how, figures)} | {count} |\n")
+        when = figures.get("date", date)
+        text += (f"| {what} | `{command.format(**figures)}` | {said(how, figures)}"
+                 f"{'' if when == date else f' ({when})'} | {count} |\n")
     return text
 
 
@@ -141,7 +144,7 @@ def page(data):
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     machine = "{date}, CPython {python}, {kernel}, {processors} processors".format(**data["machine"])
-    return f"{before}{BEGIN}{machine}:\n\n{table(data['runs'])}{END}{after}"
+    return f"{before}{BEGIN}{machine}:\n\n{table(data['runs'], data['machine']['date'])}{END}{after}"
 
 
 def main():
@@ -156,8 +159,10 @@ def main():
         return 0
     data = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"runs": {}}
     if options.take:
-        data["runs"].update(in_folder(options.take))
-        data["machine"] = {"date": str(datetime.date.today()), "python": platform.python_version(),
+        date = str(datetime.date.today())
+        taken = in_folder(options.take)
+        data["runs"] |= {name: {"date": date, **figures} for name, figures in taken.items()}
+        data["machine"] = {"date": date, "python": platform.python_version(),
                            "kernel": f"{platform.system()} {platform.release()}",
                            "processors": os.cpu_count()}
         FIGURES.write_text(json.dumps(data, indent=1) + "\n")
