@@ -7,6 +7,7 @@ happen first is waited for by a call that returns when it has happened.
 
 import contextlib
 import gc
+import logging
 import os
 import pathlib
 import resource
@@ -193,3 +194,10 @@ def requires_program(*names):
     """Skip where a program is missing; the reason names it."""
     missing = [name for name in names if shutil.which(name) is None]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+@pytest.fixture
+def log(caplog):
+    """What servers say."""
+    caplog.set_level(logging.INFO, "fastsock.server")
+    return caplog

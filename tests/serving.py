@@ -5,6 +5,7 @@ Over AF_UNIX what was sent has arrived when send() returns; tests that must know
 use `unix_address`.
 """
 
+import asyncio
 import contextlib
 import os
 import pathlib
@@ -34,6 +35,28 @@ def environment():
 
 def unix_address(folder):
     return str(folder / "s")
+
+
+class Echo(asyncio.Protocol):
+    """Reads no more while its answers wait."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+    def pause_writing(self):
+        self.transport.pause_reading()
+
+    def resume_writing(self):
+        self.transport.resume_reading()
+
+
+def errors(log):
+    """The exceptions that servers logged, as types."""
+    return [record.exc_info[0] for record in log.records
+            if record.name == "fastsock.server" and record.exc_info]
 
 
 class Served:

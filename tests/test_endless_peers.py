@@ -22,7 +22,7 @@ from fastsock.framing import Fixed, FramingError, LengthPrefix, LimitOverrunErro
 from fastsock.framing import Netstring, Varint
 
 from tests.conftest import TIMEOUT_S, open_fds
-from tests.serving import Served, answering, receive
+from tests.serving import Echo, Served, answering, receive
 
 LIMIT = 4096
 READ_SIZE = 8192
@@ -267,28 +267,6 @@ def test_a_head_without_an_end(tmp_path):
             flood.thread.start()
             flood.thread.join()
             assert flood.sent < KERNEL
-
-
-class Echo:
-    """A protocol that reads no more while its answers wait."""
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def data_received(self, data):
-        self.transport.write(data)
-
-    def pause_writing(self):
-        self.transport.pause_reading()
-
-    def resume_writing(self):
-        self.transport.resume_reading()
-
-    def eof_received(self):
-        pass
-
-    def connection_lost(self, error):
-        pass
 
 
 @contextlib.contextmanager

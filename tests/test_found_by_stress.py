@@ -14,6 +14,7 @@ import fastsock
 from fastsock import select
 
 from tests.conftest import TIMEOUT_S
+from tests.workers import exit_status_of
 
 requires_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork() is not there")
 
@@ -86,20 +87,6 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)
 
 
-def in_a_child(function):
-    """Call it after fork(), in the child; its exit status."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            signal.alarm(int(TIMEOUT_S))  # ends it, if it hangs
-            function()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitpid(pid, 0)[1]
-
-
 @pytest.fixture(params=[False, True], ids=["default", "poll"])
 def server(request, tmp_path):
     with fastsock.Server(Echo, str(tmp_path / "s"), use_poll=request.param) as made:
@@ -149,7 +136,7 @@ def test_a_child_does_not_send_what_waits_in_its_parent(tmp_path):
                 with contextlib.suppress(BlockingIOError):
                     while True:  # there is room for what waits, in the child too
                         came += client.recv(1 << 16, fastsock.MSG_DONTWAIT)
-                assert in_a_child(server.close) == 0
+                assert exit_status_of(server.close) == 0
                 goes_on.set()
                 while not came.endswith(b"the end"):
                     came += client.recv(1 << 16)
@@ -168,7 +155,7 @@ def test_a_child_closes_a_server_that_its_parent_runs(server):
     try:
         with connect(server) as client:
             is_served(server, client)
-            assert in_a_child(server.close) == 0
+            assert exit_status_of(server.close) == 0
             is_served(server, client)
             assert os.path.exists(path)
     finally:
@@ -187,14 +174,14 @@ def test_a_child_serves_and_removes_the_path(server):
         server.serve_forever()
         server.close()
 
-    assert in_a_child(serve) == 0
+    assert exit_status_of(serve) == 0
     assert not os.path.exists(path)
 
 
 @requires_fork
 def test_a_child_closes_a_server_before_its_parent_runs_it(server):
     path = server.addresses[0]
-    assert in_a_child(server.close) == 0
+    assert exit_status_of(server.close) == 0
     assert os.path.exists(path)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

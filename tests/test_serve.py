@@ -5,7 +5,6 @@ test_serve_framings.py, batches are in test_serve_batch.py, processes in
 test_serve_workers.py.
 """
 
-import logging
 import signal
 import socket
 import threading
@@ -19,22 +18,10 @@ from fastsock.framing import LengthPrefix, Lines
 
 from tests.conftest import TIMEOUT_S
 from tests.serving import (
-    LOOPBACK, answering, ends, receive, receive_all, unix_address,
+    LOOPBACK, answering, ends, errors, receive, receive_all, unix_address,
 )
 
 LARGE = bytes(range(256)) * 4096  # 1 MiB
-
-
-@pytest.fixture
-def log(caplog):
-    caplog.set_level(logging.INFO, "fastsock.server")
-    return caplog
-
-
-def errors(log):
-    """The exceptions that were logged, as types."""
-    return [record.exc_info[0] for record in log.records
-            if record.name == "fastsock.server" and record.exc_info]
 
 
 # -- answers ------------------------------------------------------------------------

@@ -4,7 +4,6 @@ Over AF_UNIX, where what is sent has arrived: so a test decides what one look of
 finds.
 """
 
-import logging
 import socket
 import threading
 
@@ -14,21 +13,9 @@ import fastsock
 from fastsock.framing import Lines
 
 from tests.conftest import TIMEOUT_S
-from tests.serving import answering, ends, receive, receive_all, unix_address
+from tests.serving import answering, ends, errors, receive, receive_all, unix_address
 
 LONG = b"x" * (1 << 20)
-
-
-@pytest.fixture
-def log(caplog):
-    caplog.set_level(logging.INFO, "fastsock.server")
-    return caplog
-
-
-def errors(log):
-    """The exceptions that were logged, as types."""
-    return [record.exc_info[0] for record in log.records
-            if record.name == "fastsock.server" and record.exc_info]
 
 
 def shut_down_behind(served, act):

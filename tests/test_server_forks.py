@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import socket as stdlib_socket
-import sys
 import threading
 
 import pytest
@@ -13,25 +12,11 @@ import fastsock
 
 from tests.conftest import TIMEOUT_S
 from tests.protocol_servers import Recording
+from tests.workers import exit_status_of
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork() is not there"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")]
-
-
-def exit_status_of(function):
-    """Call it in a child: 0 if it returned."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            signal.alarm(int(TIMEOUT_S))  # ends it, if it hangs
-            function()
-            status = 0
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return os.waitpid(pid, 0)[1]
 
 
 def test_signals_of_a_child_are_not_written_to_what_its_server_had():

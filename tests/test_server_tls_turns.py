@@ -15,9 +15,9 @@ import pytest
 import fastsock
 from fastsock.framing import Lines
 from tests.conftest import TIMEOUT_S
-from tests.protocol_servers import MUCH, Buffering, Recording, read_all, read_exactly
-from tests.serving import answering, ends, receive, unix_address
-from tests.test_serve_endings import errors, shut_down_behind
+from tests.protocol_servers import MUCH, Buffering, Recording, read_all
+from tests.serving import answering, ends, errors, receive, unix_address
+from tests.test_serve_endings import shut_down_behind
 from tests.workers import Worker, needs_to_see_sleepers
 
 trustme = pytest.importorskip("trustme")

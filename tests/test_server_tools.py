@@ -19,7 +19,7 @@ import pytest
 import fastsock
 
 from tests.conftest import TIMEOUT_S, requires_program
-from tests.serving import environment, receive, receive_all
+from tests.serving import Echo, environment, receive, receive_all
 from tests.test_examples import Program
 
 EXAMPLE = pathlib.Path(__file__).parent.parent / "examples" / "resp_server.py"
@@ -171,28 +171,6 @@ def test_redis_cli(resp_port):
 
 
 # -- an echo ------------------------------------------------------------------------------
-
-
-class Echo:
-    """As an asyncio.Protocol."""
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def data_received(self, data):
-        self.transport.write(data)
-
-    def pause_writing(self):
-        self.transport.pause_reading()
-
-    def resume_writing(self):
-        self.transport.resume_reading()
-
-    def eof_received(self):
-        return False
-
-    def connection_lost(self, error):
-        pass
 
 
 @requires_program("nc")

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import platform
+import signal
 import sys
 import threading
 
@@ -50,3 +51,18 @@ class Worker:
     def join(self):
         self.thread.join(TIMEOUT_S)
         assert not self.thread.is_alive()
+
+
+def exit_status_of(function):
+    """Call it in a child: 0 if it returned."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            signal.alarm(int(TIMEOUT_S))  # ends it, if it hangs
+            function()
+            status = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return os.waitpid(pid, 0)[1]

@@ -14,7 +14,8 @@ from tests.networks._namespaces import FAR, LINK, ROUTED_FAR, ROUTED_FAR6, linke
 from tests.networks._tally import (
     TIMEOUT_S, Together, numbered, outcome, scenario, shape_of,
 )
-from tests.networks._ways import Echo, running, wait_until
+from tests.networks._ways import running, wait_until
+from tests.serving import Echo
 
 SHORT_S = 0.25
 PORT = 7

@@ -8,7 +8,6 @@ Rules: addresses are those of linked(). Both directions run at once, so each way
 and written at once; the listener is the same implementation's.
 """
 
-import asyncio
 import contextlib
 import functools
 import select
@@ -22,6 +21,7 @@ from fastsock._serve import HandlerServer
 
 from tests.networks._namespaces import FAR, NotPermitted
 from tests.networks._tally import TIMEOUT_S, Together, numbered, pieces_of
+from tests.serving import Echo
 
 FRAMINGS = {"Lines": framing.Lines(), "LengthPrefix": framing.LengthPrefix(),
             "Varint": framing.Varint(), "Netstring": framing.Netstring(),
@@ -234,20 +234,6 @@ def way_relay_server(socket, near, far, tally, chance, size):
                     both_ways(end_plain, client, target, tally, chance, size)
         tally.check(server.bytes_relayed == (size, size // 2 // 16 * 16),
                     f"Relay says {server.bytes_relayed}")
-
-
-class Echo(asyncio.Protocol):
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def data_received(self, data):
-        self.transport.write(data)
-
-    def pause_writing(self):
-        self.transport.pause_reading()
-
-    def resume_writing(self):
-        self.transport.resume_reading()
 
 
 @functools.cache
