@@ -35,8 +35,9 @@ def of_stress(figures):
     return (f"{summed(figures, '_scenarios'):,} scenarios, {summed(figures, '_rounds'):,} rounds; "
             f"{figures['signals_signals']:,} signals at 1 kHz; KeyboardInterrupt after "
             f"{figures['interrupts_median_ms']} ms, at worst {figures['interrupts_worst_ms']} ms; "
-            f"{figures['closing_reused_fds']:,} descriptors reused under a sleeping call; "
-            f"{figures['forks_forks']} forks, {figures['ends_runs']} interpreters ended")
+            f"{figures['closing_fds'] + figures['handlers_fds']:,} descriptors reused under a "
+            f"sleeping call; {figures['forks_forks']} forks, {figures['ends_rounds']} interpreters "
+            "ended")
 
 
 def of_soak(figures):
