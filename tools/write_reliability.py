@@ -93,7 +93,7 @@ RUNS = {
                  of_tests, lambda figures: figures["reports"] + figures["tests_failed"]),
     "leaks": (
         "scenarios again and again: references, blocks, descriptors",
-        "tools/sanitize leaks", "{scenarios} scenarios in batches of {rounds_in_a_batch} rounds",
+        "PYTHON=python3.11d tools/sanitize leaks", "{scenarios} scenarios in batches of {rounds_in_a_batch} rounds",
         lambda figures: figures["leaking"] + figures["wrong"]),
     "faults": ("each system call in turn fails, is short or is interrupted",
                "python -m tests.faults --most {most}", of_faults, "wrong"),
