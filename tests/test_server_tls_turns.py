@@ -15,7 +15,7 @@ import pytest
 
 import fastsock
 from fastsock.framing import Lines
-from tests.conftest import TIMEOUT_S
+from tests.conftest import FACILITIES, TIMEOUT_S
 from tests.protocol_servers import MUCH, Buffering, Recording, read_all
 from tests.serving import answering, ends, errors, receive, unix_address
 from tests.test_serve_endings import shut_down_behind
@@ -336,7 +336,7 @@ def test_an_end_that_leaves_the_loop_is_met_once(contexts, use_poll):
 
     with fastsock.Server(Leaving, ("127.0.0.1", 0), use_poll=use_poll,
                          ssl_context=contexts[0]) as server:
-        call = "poll" if use_poll else "epoll_wait"
+        call = "poll" if use_poll or not FACILITIES["epoll"] else "epoll_wait"
         first = Worker(call, server.serve_forever)
         with socket.create_connection(server.addresses[0], timeout=TIMEOUT_S) as plain:
             client = Memory(plain, contexts[1])

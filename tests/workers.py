@@ -6,6 +6,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 
 import pytest
 
@@ -30,8 +31,10 @@ class Worker:
         self.error = self.result = None
         self.thread = threading.Thread(target=self._run, args=(function, *arguments))
         self.thread.start()
+        end_s = time.monotonic() + TIMEOUT_S
         while not self.sleeps_in(call):
             assert self.thread.is_alive(), f"returned {self.result!r}, raised {self.error!r}"
+            assert time.monotonic() < end_s, f"it does not sleep in {call}"
             os.sched_yield()
 
     def _run(self, function, *arguments):
