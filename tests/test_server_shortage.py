@@ -118,7 +118,7 @@ Echo.eof_received = lambda self: server.call_soon_threadsafe(lower)
             client.sendall(b"x")
             assert read_exactly(client, 1) == b"x"
         clients[0].shutdown(socket.SHUT_WR)
-        if "poll" in request.node.name.replace("epoll", ""):
+        if "[poll" in request.node.name or not FACILITIES["epoll"]:
             assert sorted(running.ends()) == ["left by EINVAL", *["lost NoneType"] * 4]
             return
         assert read_all(clients[0]) == b""
