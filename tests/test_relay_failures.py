@@ -15,7 +15,6 @@ import threading
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S
 from tests.test_relay import Relaying, tcp_pair
 from tests.test_relay_server import connect, serving, target as target
 from tests.workers import needs_to_see_sleepers
@@ -145,22 +144,6 @@ def test_a_target_that_does_not_answer(caplog):
         with serving(relay), connect(relay) as client:
             assert client.recv(1) == b""
     assert "a relay can't connect within 0.05 s" in caplog.text
-
-
-def test_an_address_of_a_kind_that_is_not_there(target, monkeypatch, tmp_path):
-    """As an IPv6 address where there is no IPv6: the next one is tried."""
-    port = target.address[1]
-    both = [(kind, stdlib_socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
-            for kind in (99, stdlib_socket.AF_INET)]
-    with monkeypatch.context() as patch:
-        patch.setattr(stdlib_socket, "getaddrinfo", lambda *arguments, **keywords: both)
-        relay = fastsock.Relay(tmp_path / "front", ("two.example", port))
-    with serving(relay), stdlib_socket.socket(stdlib_socket.AF_UNIX) as client:
-        client.settimeout(TIMEOUT_S)
-        client.connect(relay.addresses[0])
-        with target.accept() as behind:
-            behind.sendall(b"hello")
-            assert client.recv(5) == b"hello"
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -144,11 +144,14 @@ def test_nobody_listens_there(caplog):
     assert "can't connect" in caplog.text
 
 
-def test_the_next_address_is_tried(target, monkeypatch, tmp_path):
-    # A name with two addresses, of which only the second one is listened on.
+@pytest.mark.parametrize("family, host", [
+    (stdlib_socket.AF_INET, "127.0.0.2"),   # where nobody listens
+    (99, "127.0.0.1")],                     # as IPv6 where there is none
+    ids=["address", "family"])
+def test_the_next_address_is_tried(target, monkeypatch, tmp_path, family, host):
     port = target.address[1]
-    both = [(stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM, 6, "", (host, port))
-            for host in ("127.0.0.2", "127.0.0.1")]
+    both = [(kind, stdlib_socket.SOCK_STREAM, 6, "", (where, port))
+            for kind, where in ((family, host), (stdlib_socket.AF_INET, "127.0.0.1"))]
     with monkeypatch.context() as patch:
         patch.setattr(stdlib_socket, "getaddrinfo", lambda *arguments, **keywords: both)
         relay = fastsock.Relay(tmp_path / "front", ("two.example", port))

@@ -158,7 +158,7 @@ def hide_our_frames(error: BaseException) -> None:
         except BaseException as failure:
             # What the interpreter does, but for this frame in the traceback.
             print("Error in sys.excepthook:", file=sys.stderr)
-            # Its first frame is this one.
+            # Its first frame is this one: what is caught here has one, which mypy can't know.
             failure.__traceback__ = failure.__traceback__.tb_next  # type: ignore[union-attr]
             failure.__context__ = None
             sys.__excepthook__(type(failure), failure, failure.__traceback__)
