@@ -4,6 +4,7 @@ Rules: a difference that does not come again when the same is run again is one o
 counted, not reported. Each world leaves the descriptors of the process as they were.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ def record(name, scenario, setting, operations, folder):
     """What `operations` did in a fresh world: one outcome each, then what was left."""
     before = open_fds()
     world = World(name, scenario, setting, folder)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.chdir(folder):  # a path may be a relative one
         warnings.simplefilter("ignore")
         # Malformed control messages warn: as an exception it is an outcome.
         warnings.simplefilter("error", RuntimeWarning)

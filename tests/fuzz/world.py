@@ -15,6 +15,7 @@ import fcntl
 import os
 import select
 import socket as stdlib
+import stat
 import struct
 import termios
 import zlib
@@ -444,11 +445,9 @@ class World:
                 sock._io_refs = 0
                 sock.close()
         os.close(self.pipe)
-        for number in (0, 1):
-            try:
-                os.unlink(self.path(number))
-            except FileNotFoundError:
-                pass
+        for entry in os.scandir(self.folder):
+            if stat.S_ISSOCK(entry.stat().st_mode):
+                os.unlink(entry)
 
 
 READ_BY_FILES = {"file_read", "file_readline", "file_readinto"}
