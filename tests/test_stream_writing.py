@@ -255,9 +255,8 @@ def test_a_signal_that_cuts_a_blocking_send_ends_the_flush(monkeypatch):
         while not Worker.sleeps_in(main, "send"):
             os.sched_yield()
         signal.pthread_kill(main.thread.ident, signal.SIGALRM)
-        while not (ended.is_set() or Worker.sleeps_in(main, "send")):
-            os.sched_yield()
-        ended.is_set() or peer.read(len(MUCH))
+        # What wrongly sends on would sleep for ever.
+        ended.wait(TIMEOUT_S) or peer.read(len(MUCH))
 
     monkeypatch.setitem(NUMBERS, "send", {44, 46, 206, 211})
     main = types.SimpleNamespace(thread=threading.main_thread())
