@@ -25,6 +25,9 @@ LEAST_ROUNDS = 3
 #: What is measured in this part of the rounds is warming up.
 WARM_UP = 1 / 3
 
+#: What glibc's malloc() keeps for each thread counts as given out, and fills for hours.
+WITHOUT_CACHES = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"}
+
 #: By how much what is left may grow over all rounds, however many connections there were. Of
 #: blocks and malloc() some are caches that fill; pages that are not full differ by megabytes
 #: from round to round.
@@ -71,7 +74,7 @@ class Soak:
     def process(self, *arguments):
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.soak._servers", *arguments], cwd=ROOT,
-            env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            env=environment() | WITHOUT_CACHES, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.stack.callback(self.end, process)
         return process
 
