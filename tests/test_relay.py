@@ -116,6 +116,21 @@ def test_a_slow_reader_holds_the_sender_back(path):
     assert relaying.outcome() == (sent, 0)
 
 
+def test_one_piece_that_is_taken_in_many():
+    client, a = stdlib_socket.socketpair()
+    b, server = stdlib_socket.socketpair()
+    with client, a, b, server:
+        server.settimeout(TIMEOUT_S)
+        b.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_SNDBUF, 4608)
+        data = random.Random(1).randbytes(50_000)
+        client.sendall(data)
+        client.shutdown(stdlib_socket.SHUT_WR)
+        relaying = Relaying(a, b)
+        assert receive_all(server) == data
+        server.close()
+        assert relaying.outcome() == (50_000, 0)
+
+
 def test_urgent_data_in_the_middle_of_much():
     """splice(2) stops at the urgent mark for ever; what is behind it arrives all the same."""
     client, a = tcp_pair()

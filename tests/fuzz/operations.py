@@ -351,7 +351,7 @@ def file_describe(world, sock):
     return file.closed, file.readable(), file.writable(), file.seekable(), file.fileno() >= 0
 
 
-@operation(weight=1)
+@operation(waits=WRITES, weight=1)  # it writes what an earlier write could not
 def file_detach(world, sock):
     # The raw file under the buffer takes its place: unbuffered reads on the same socket.
     world.files[-1] = newest(world).detach()
