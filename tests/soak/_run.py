@@ -74,7 +74,8 @@ class Soak:
     def process(self, *arguments):
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.soak._servers", *arguments], cwd=ROOT,
-            env=environment() | WITHOUT_CACHES, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            env=environment() | WITHOUT_CACHES, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.stack.callback(self.end, process)
         return process
 
