@@ -1,4 +1,4 @@
-"""What spinning costs where it brings nothing: python -m benchmarks idle"""
+"""What busy-polling costs where it brings nothing: python -m benchmarks idle"""
 
 import os
 import time
@@ -19,7 +19,7 @@ def send_now_and_then(sock):
 
 def share_of_a_core(pair):
     """CPU time of receiving a byte every 10 ms, as a share of the time that passes."""
-    pair[0].set_spin(200)
+    pair[0].set_busy_poll(200)
     sock = partner(pair, send_now_and_then)
     began_s, used_s = time.monotonic(), sum(os.times()[:2])
     while sock.recv(1):
@@ -29,5 +29,5 @@ def share_of_a_core(pair):
 
 def rows():
     for title, make in (("AF_UNIX", unix_pair), ("TCP", tcp_pair)):
-        yield Figure(f"{title}: CPU of waiting for a byte every 10 ms, spin 200 us",
+        yield Figure(f"{title}: CPU of waiting for a byte every 10 ms, busy poll 200 us",
                     share_of_a_core(make(fastsock)), "% of a core")

@@ -1,4 +1,4 @@
-"""64 bytes to another process and back, asleep and spinning: python -m benchmarks ping_pong"""
+"""64 bytes to another process and back, asleep and busy-polling: python -m benchmarks ping_pong"""
 
 from benchmarks.common import IMPLEMENTATIONS, on_processor, partner, tcp_pair, unix_pair
 from benchmarks.measure import in_turn, timed
@@ -11,10 +11,10 @@ def echo(sock):
         sock.sendall(data)
 
 
-def round_trips(pair, spin_us=0):
-    if spin_us:
+def round_trips(pair, busy_poll_us=0):
+    if busy_poll_us:
         for sock in pair:
-            sock.set_spin(spin_us)
+            sock.set_busy_poll(busy_poll_us)
     sock = partner(pair, echo)
 
     @timed
@@ -28,8 +28,8 @@ def round_trips(pair, spin_us=0):
 def rows():
     stdlib, ours = IMPLEMENTATIONS["stdlib"], IMPLEMENTATIONS["fastsock"]
     for title, make in (("AF_UNIX", unix_pair), ("TCP", tcp_pair)):
-        yield in_turn(f"{title} round trip, no spin", {
+        yield in_turn(f"{title} round trip, no busy poll", {
             "stdlib": round_trips(make(stdlib)), "fastsock": round_trips(make(ours))}, 300)
-        yield in_turn(f"{title} round trip, spin 200 us", {
+        yield in_turn(f"{title} round trip, busy poll 200 us", {
             "stdlib": round_trips(make(stdlib)),
             "fastsock": round_trips(make(ours), 200)}, 300)

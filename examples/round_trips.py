@@ -1,9 +1,9 @@
-"""Round trips to another process over a socketpair, asleep and spinning.
+"""Round trips to another process over a socketpair, asleep and busy-polling.
 
-    python round_trips.py --count 2000 --spin-us 200
+    python round_trips.py --count 2000 --busy-poll-us 200
 
 Shows what fastsock has beyond the standard library: exact receives, several buffers in
-one call, spinning before a wait, and the counters of what it did.
+one call, busy-polling before a wait, and the counters of what it did.
 """
 
 import argparse
@@ -32,11 +32,11 @@ def answer(sock):
         assert not error.partial, "the peer ended inside a message"
 
 
-def round_trips(count, spin_us):
+def round_trips(count, busy_poll_us):
     """Microseconds a round trip."""
     ours, theirs = fastsock.socketpair()
-    ours.set_spin(spin_us)
-    theirs.set_spin(spin_us)
+    ours.set_busy_poll(busy_poll_us)
+    theirs.set_busy_poll(busy_poll_us)
     child = os.fork()
     if child == 0:
         ours.close()
@@ -56,15 +56,15 @@ def round_trips(count, spin_us):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Time round trips, asleep and spinning.")
+    parser = argparse.ArgumentParser(description="Time round trips, asleep and busy-polling.")
     parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--spin-us", type=int, default=200)
+    parser.add_argument("--busy-poll-us", type=int, default=200)
     options = parser.parse_args()
     print(f"asleep: {round_trips(options.count, 0):.1f} us a round trip")
-    print(f"spinning: {round_trips(options.count, options.spin_us):.1f} us a round trip")
+    print(f"busy-polling: {round_trips(options.count, options.busy_poll_us):.1f} us a round trip")
     counts = fastsock.stats()
     print(f"{counts['system_calls']['recv']} receives, {counts['waits']} waits, "
-          f"{counts['spins_won']} ended while spinning, "
+          f"{counts['busy_polls_won']} ended while busy-polling, "
           f"{counts['gil_kept']} calls that kept the GIL")
 
 

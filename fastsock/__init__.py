@@ -26,7 +26,7 @@ except ModuleNotFoundError as _error:
 from fastsock import _connect, _constants, functions as _functions
 from fastsock._file_class import SocketIO as _file_class
 from fastsock._socket_class import adopt, socket as _socket_class, stdlib_socket as _stdlib
-from fastsock._spin import set_default_spin
+from fastsock._busy_poll import set_busy_poll
 from fastsock._stats import stats
 
 # What not every program needs is imported when asked for: name, and module.
@@ -35,7 +35,7 @@ _LATER = {"DatagramBatch": "_batch", "FramingError": "_exceptions",
           "PacketInfo": "_packet_info", "Relay": "_relay_server", "Server": "_server",
           "Stream": "_stream", "TruncatedDatagram": "_batch",
           "current_connection": "_handler", "framing": "framing", "install": "_install",
-          "passed_sockets": "_addresses", "relay": "_relay", "select": "select",
+          "systemd_sockets": "_addresses", "relay": "_relay", "select": "select",
           "selectors": "selectors", "serve": "_serve", "uninstall": "_install"}
 
 # Names of the kernel's that this interpreter lacks, then all of the interpreter's:
@@ -56,7 +56,7 @@ socket.makefile = _functions.rebound(_stdlib.socket.makefile, globals())
 
 # Not what a star would put before an `import select` of the stdlib's.
 __all__ = [*_stdlib.__all__, *_extra, *(_LATER.keys() - {"select", "selectors"}), "adopt",
-           "set_default_spin", "stats"]
+           "set_busy_poll", "stats"]
 
 
 def __getattr__(name):

@@ -4,7 +4,7 @@ from _socket import _Address
 from fastsock import framing as framing
 from fastsock import select as select
 from fastsock import selectors as selectors
-from fastsock._addresses import passed_sockets as passed_sockets
+from fastsock._addresses import systemd_sockets as systemd_sockets
 from fastsock._batch import DatagramBatch as DatagramBatch
 from fastsock._batch import TruncatedDatagram as TruncatedDatagram
 from fastsock._connect import create_connection as create_connection
@@ -23,7 +23,7 @@ from fastsock._serve import serve as serve
 from fastsock._server import Server as Server
 from fastsock._socket_class import adopt as adopt
 from fastsock._socket_class import socket as socket
-from fastsock._spin import set_default_spin as set_default_spin
+from fastsock._busy_poll import set_busy_poll as set_busy_poll
 from fastsock._stats import stats as stats
 from fastsock._stream import Stream as Stream
 from typing import SupportsIndex

@@ -39,7 +39,7 @@ OWNER_ALONE = 0o600
 
 
 def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
-                      reuse_port: bool = False, mode: int = OWNER_ALONE) -> list[socket]:
+                      reuse_port: bool = False, unix_mode: int = OWNER_ALONE) -> list[socket]:
     """Open sockets for one or several addresses, or take the given ones.
 
     Parameters
@@ -53,7 +53,7 @@ def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
         Connections that wait to be accepted.
     reuse_port : bool
         SO_REUSEPORT.
-    mode : int
+    unix_mode : int
         Permissions of a path: who may write to it may connect.
 
     Returns
@@ -67,7 +67,7 @@ def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
     if (address is None) == (sock is None):
         if sock is not None:
             raise ValueError("give an address or sock, not both")
-        sock = passed_sockets()
+        sock = systemd_sockets()
         if not sock:
             raise ValueError("there is nothing to listen on: give an address such as "
                              "('127.0.0.1', 8000) or a path, or sock=, or have systemd pass "
@@ -82,7 +82,7 @@ def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
     try:
         for one in address if isinstance(address, list) else [address]:
             # As with sock, only a list is a _List.
-            sockets += _opened(one, backlog, reuse_port, mode)  # type: ignore[arg-type]
+            sockets += _opened(one, backlog, reuse_port, unix_mode)  # type: ignore[arg-type]
     except BaseException:
         for opened in sockets:
             opened.close()
@@ -90,7 +90,7 @@ def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
     return sockets
 
 
-def passed_sockets() -> list[socket]:
+def systemd_sockets() -> list[socket]:
     """The sockets that systemd passed to this process: sd_listen_fds(3).
 
     Returns
@@ -139,11 +139,11 @@ def _taken(sock: stdlib_socket.socket, backlog: int) -> socket:
     return _listening(adopt(sock), backlog)
 
 
-def _opened(address: _Address, backlog: int, reuse_port: bool, mode: int) -> list[socket]:
+def _opened(address: _Address, backlog: int, reuse_port: bool, unix_mode: int) -> list[socket]:
     if isinstance(address, os.PathLike):
         address = os.fspath(address)
     if isinstance(address, (str, bytes)):
-        return [_unix_listener(address, backlog, mode)]
+        return [_unix_listener(address, backlog, unix_mode)]
     if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
         raise TypeError("an address is (host, port) or a path, not "
                         f"{address!r} ({type(address).__name__})")
@@ -191,7 +191,7 @@ def _opened(address: _Address, backlog: int, reuse_port: bool, mode: int) -> lis
     return sockets
 
 
-def _unix_listener(path: str | bytes, backlog: int, mode: int) -> socket:
+def _unix_listener(path: str | bytes, backlog: int, unix_mode: int) -> socket:
     """A socket at a path; one that a process left behind there is removed."""
     has_file = path[:1] not in ("", b"", "\0", b"\0")
     if has_file:
@@ -206,10 +206,10 @@ def _unix_listener(path: str | bytes, backlog: int, mode: int) -> socket:
             # Linux makes the file with the permissions of the socket's own inode, less
             # the umask: at no time is it open to others. Other systems refuse this.
             with contextlib.suppress(OSError):
-                os.fchmod(sock.fileno(), mode)
+                os.fchmod(sock.fileno(), unix_mode)
         sock.bind(path)
         if has_file:
-            os.chmod(path, mode)  # what the umask took; and before anyone can connect
+            os.chmod(path, unix_mode)  # what the umask took; and before anyone can connect
         return _listening(sock, backlog)
     except BaseException as error:
         sock.close()

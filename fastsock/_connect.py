@@ -1,6 +1,6 @@
 """create_connection(): the interpreter's, with a numeric fast path and two additions.
 
-Rules: without `deadline` and `happy_eyeballs_delay` every step and every exception
+Rules: without `total_timeout` and `happy_eyeballs_delay` every step and every exception
 is as in the interpreter's own function, whose names are looked up in `fastsock`
 when it is called, where programs and tests replace them. A host that is a number
 of IPv4 or IPv6 skips the resolver, unless getaddrinfo was replaced.
@@ -26,7 +26,7 @@ _STREAM = int(stdlib_socket.SOCK_STREAM)
 def create_connection(address: "tuple[str | None, int]", timeout: float | None = _DEFAULT,
                       source_address: "_Address | None" = None, *, all_errors: bool = False,
                       happy_eyeballs_delay: float | None = None,
-                      deadline: float | None = None) -> "socket":
+                      total_timeout: float | None = None) -> "socket":
     """Connect to (host, port) over TCP and return the socket.
 
     Parameters
@@ -44,7 +44,7 @@ def create_connection(address: "tuple[str | None, int]", timeout: float | None =
     happy_eyeballs_delay : float, optional
         Race the addresses, of both families in turn, starting the next one after so
         many seconds or when one failed (RFC 8305; it recommends 0.25).
-    deadline : float, optional
+    total_timeout : float, optional
         Seconds for the whole call, whatever the number of addresses.
 
     Returns
@@ -54,15 +54,15 @@ def create_connection(address: "tuple[str | None, int]", timeout: float | None =
     Raises
     ------
     OSError
-        Of the last address. TimeoutError when the deadline passed.
+        Of the last address. TimeoutError when `total_timeout` passed.
     """
     names = _package()
     host, port = address
     exceptions: list[Exception] = []
-    if happy_eyeballs_delay is not None or deadline is not None:
+    if happy_eyeballs_delay is not None or total_timeout is not None:
         from fastsock._race import Race
         race = Race(names, names.getdefaulttimeout() if timeout is _DEFAULT else timeout,
-                    source_address, happy_eyeballs_delay, deadline)
+                    source_address, happy_eyeballs_delay, total_timeout)
         winner = race.run(lambda: resolve(names, host, port), exceptions)
         if winner is None:
             raise_from(exceptions, all_errors)

@@ -48,15 +48,15 @@ class Race:
 
     def __init__(self, names: ModuleType, timeout_s: float | None,
                  source_address: _Address | None, delay_s: float | None,
-                 deadline_s: float | None) -> None:
-        for name, seconds in (("happy_eyeballs_delay", delay_s), ("deadline", deadline_s)):
+                 total_timeout_s: float | None) -> None:
+        for name, seconds in (("happy_eyeballs_delay", delay_s), ("total_timeout", total_timeout_s)):
             if seconds is not None and not seconds > 0:
                 raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
         self.names = names
         self.timeout_s = timeout_s
         self.source_address = source_address
         self.delay_s = delay_s
-        self.deadline = None if deadline_s is None else time.monotonic() + deadline_s
+        self.deadline = None if total_timeout_s is None else time.monotonic() + total_timeout_s
         self.errors: list[Exception] = []
         # By fd: the socket, and when it is given up.
         self.running: dict[int, tuple[socket, float | None]] = {}

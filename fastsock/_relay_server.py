@@ -34,7 +34,7 @@ class Relay(BaseServer):
         Seconds for connecting, all addresses together.
     **options
         As of Server, without ssl_context: sock, max_connections, idle_timeout, backlog,
-        spin_us, reuse_port, mode, use_poll.
+        busy_poll_us, reuse_port, unix_mode, use_poll.
 
     Bytes are copied through one buffer, and where a connection moves much by splice(2).
     A half-closed connection is half-closed on the other side.

@@ -104,7 +104,7 @@ def serve(handler: _Handler | _BatchHandler, address: _Place = None, *,
         Called once with the list of addresses, when they are listened on.
     **options
         As of Server: ssl_context, max_connections, idle_timeout, write_high_water,
-        backlog, spin_us, ...
+        backlog, busy_poll_us, ...
 
     Raises
     ------
@@ -129,7 +129,7 @@ def serve(handler: _Handler | _BatchHandler, address: _Place = None, *,
         from fastsock import _workers
         _workers.run(make_server, workers, address, options.pop("sock", None),
                      backlog=options.get("backlog", 1024),
-                     mode=options.get("mode", OWNER_ALONE), grace_s=grace, on_ready=on_ready)
+                     unix_mode=options.get("unix_mode", OWNER_ALONE), grace_s=grace, on_ready=on_ready)
         return
     with make_server(address=address) as server, shutting_down_on_sigterm(server, grace):
         if on_ready is not None:

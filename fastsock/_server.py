@@ -34,9 +34,9 @@ if TYPE_CHECKING:
         backlog: int
         max_connections: int
         idle_timeout: float | None
-        spin_us: int
+        busy_poll_us: int
         reuse_port: bool
-        mode: int
+        unix_mode: int
         use_poll: bool
 
     class _Options(_PlainOptions, total=False):
@@ -54,8 +54,8 @@ class BaseServer:
                  ssl_context: ssl.SSLContext | None = None,
                  ssl_handshake_timeout: float = 60.0, backlog: int = 1024,
                  max_connections: int = 10_000, idle_timeout: float | None = 300.0,
-                 write_high_water: int = 65_536, spin_us: int = 0, reuse_port: bool = False,
-                 mode: int = OWNER_ALONE, use_poll: bool = False, make_connection: Callable[[], Connection],
+                 write_high_water: int = 65_536, busy_poll_us: int = 0, reuse_port: bool = False,
+                 unix_mode: int = OWNER_ALONE, use_poll: bool = False, make_connection: Callable[[], Connection],
                  make_protocol: Callable[[], _ServerProtocol] | None = None) -> None:
         check_positive(max_connections=max_connections, write_high_water=write_high_water,
                         backlog=backlog, ssl_handshake_timeout=ssl_handshake_timeout)
@@ -64,10 +64,10 @@ class BaseServer:
         if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
             raise TypeError("ssl_context must be an ssl.SSLContext, not "
                             f"{type(ssl_context).__name__!r}")
-        if not 0 <= mode <= 0o777:
-            raise ValueError(f"mode must be 0 to 0o777, not {mode!r}")
-        if not 0 <= spin_us <= 1_000_000:
-            raise ValueError(f"spin_us must be 0 to 1,000,000 microseconds, not {spin_us!r}")
+        if not 0 <= unix_mode <= 0o777:
+            raise ValueError(f"unix_mode must be 0 to 0o777, not {unix_mode!r}")
+        if not 0 <= busy_poll_us <= 1_000_000:
+            raise ValueError(f"busy_poll_us must be 0 to 1,000,000 microseconds, not {busy_poll_us!r}")
         self._is_closed = True
         self._grace_s = 0.0  # said by shutdown()
         self._shutting_down = False
@@ -76,7 +76,7 @@ class BaseServer:
         self._thread: int | None = None  # that runs serve_forever()
         self._is_inherited = False
         self.sockets = listening_sockets(
-            address, sock=sock, backlog=backlog, reuse_port=reuse_port, mode=mode)
+            address, sock=sock, backlog=backlog, reuse_port=reuse_port, unix_mode=unix_mode)
         self._paths: list[tuple[str, tuple[int, int] | None]] = []
         self._listeners: list[Listener] = []
         loop: Loop | None = None
@@ -84,7 +84,7 @@ class BaseServer:
             self._paths = paths_of(self.sockets) if sock is None else []
             self._loop = loop = Loop(use_poll=use_poll)
             self._loop.set_idle_timeout(idle_timeout)
-            self._loop.readiness.set_spin(spin_us)
+            self._loop.readiness.set_busy_poll(busy_poll_us)
             self._hub = Hub(self._loop, make_connection, max_connections=max_connections,
                             high_water=write_high_water, make_protocol=make_protocol,
                             ssl_context=ssl_context, handshake_timeout_s=ssl_handshake_timeout)
@@ -247,7 +247,7 @@ class BaseServer:
         return [sock.getsockname() for sock in self.sockets]
 
     @property
-    def connections(self) -> int:
+    def connection_count(self) -> int:
         """How many connections there are."""
         return self._hub.connections
 
@@ -284,11 +284,11 @@ class Server(BaseServer):
         nothing sent could be passed on.
     write_high_water : int
         Bytes that wait for a peer that does not read; above, pause_writing() is called.
-    spin_us : int
+    busy_poll_us : int
         Microseconds of looking again before each sleep: less delay, more CPU.
     reuse_port : bool
         SO_REUSEPORT: several processes may listen on the same port.
-    mode : int
+    unix_mode : int
         Permissions of an AF_UNIX path: 0o600, this user alone, unless said otherwise.
         Whoever may write to it may connect.
     use_poll : bool

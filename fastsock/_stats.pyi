@@ -9,7 +9,7 @@ class _Stats(TypedDict):
     polls_saved: int
     gil_kept: int
     waits: int
-    spins_won: int
+    busy_polls_won: int
     bytes_in: int
     bytes_out: int
 

@@ -48,7 +48,7 @@ OLD_AGE_S = 10.0            # who lived so long did not die of its start
 
 
 def run(make_server: Callable[..., BaseServer], count: int, address: _Place, sock: _Given, *,
-        backlog: int, mode: int, grace_s: float, on_ready: _Ready | None) -> None:
+        backlog: int, unix_mode: int, grace_s: float, on_ready: _Ready | None) -> None:
     """Serve by `count` processes until SIGTERM or SIGINT.
 
     Parameters
@@ -61,7 +61,7 @@ def run(make_server: Callable[..., BaseServer], count: int, address: _Place, soc
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("several workers are kept by the main thread only")
-    reserved, shared = _places(address, sock, backlog, mode)
+    reserved, shared = _places(address, sock, backlog, unix_mode)
     paths = paths_of(shared) if sock is None and address is not None else []
     keeper = Keeper(make_server, reserved, shared, grace_s)
     try:
@@ -75,7 +75,7 @@ def run(make_server: Callable[..., BaseServer], count: int, address: _Place, soc
 
 
 def _places(address: _Place, sock: _Given, backlog: int,
-            mode: int) -> tuple[list[socket], list[socket]]:
+            unix_mode: int) -> tuple[list[socket], list[socket]]:
     """Bound sockets that hold TCP ports for the workers, and listeners they share."""
     if address is None or sock is not None:
         return [], listening_sockets(address, sock=sock, backlog=backlog)
@@ -84,7 +84,7 @@ def _places(address: _Place, sock: _Given, backlog: int,
     try:
         for one in address if isinstance(address, list) else [address]:
             if isinstance(one, (str, bytes, os.PathLike)) or not facts()["shared_ports"]:
-                shared += listening_sockets(one, backlog=backlog, mode=mode)
+                shared += listening_sockets(one, backlog=backlog, unix_mode=unix_mode)
                 continue
             for listener in listening_sockets(one, backlog=1, reuse_port=True):
                 # Bound, so that the port stays ours; not listening, so that nobody is

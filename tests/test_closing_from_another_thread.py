@@ -60,11 +60,11 @@ RECEIVES = {
 
 
 @pytest.mark.parametrize("way", RECEIVES)
-@pytest.mark.parametrize("spin_us", [0, 100])
-def test_receiving(pair, other, way, spin_us):
+@pytest.mark.parametrize("busy_poll_us", [0, 100])
+def test_receiving(pair, other, way, busy_poll_us):
     a, b = pair
     a.settimeout(TIMEOUT_S)
-    a.set_spin(spin_us)
+    a.set_busy_poll(busy_poll_us)
     worker = Worker("poll", RECEIVES[way], a)
     number = replace(a, other[1])
     try:

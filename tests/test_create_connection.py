@@ -94,8 +94,8 @@ def test_a_resolver_that_knows_nothing(socket, resolving):
 
 # -- in a race ---------------------------------------------------------------------
 
-RACES = [{"deadline": TIMEOUT_S}, {"happy_eyeballs_delay": TIMEOUT_S},
-         {"deadline": TIMEOUT_S, "happy_eyeballs_delay": TIMEOUT_S}]
+RACES = [{"total_timeout": TIMEOUT_S}, {"happy_eyeballs_delay": TIMEOUT_S},
+         {"total_timeout": TIMEOUT_S, "happy_eyeballs_delay": TIMEOUT_S}]
 in_a_race = pytest.mark.parametrize("race", RACES, ids=" and ".join)
 of_fastsock = pytest.mark.parametrize("socket", [fastsock], ids=["fastsock"])
 
@@ -194,7 +194,7 @@ def test_a_resolver_that_is_slower_than_the_deadline(socket, listener, monkeypat
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(TimeoutError, match="timed out"):
-        socket.create_connection(("somebody", 1), deadline=0.01)
+        socket.create_connection(("somebody", 1), total_timeout=0.01)
     # It is left behind: what it says then is nothing that anybody connects to.
     goes_on.set()
     assert went_on.wait(TIMEOUT_S)

@@ -24,8 +24,8 @@ def run(name, *arguments, folder):
 def test_round_trips(tmp_path):
     shown = run("round_trips.py", "--count", 200, folder=tmp_path)
     assert re.search(r"^asleep: \d+\.\d us", shown, re.MULTILINE)
-    assert re.search(r"^spinning: \d+\.\d us", shown, re.MULTILINE)
-    assert re.search(r"\d+ receives, \d+ waits, [1-9]\d* ended while spinning", shown)
+    assert re.search(r"^busy-polling: \d+\.\d us", shown, re.MULTILINE)
+    assert re.search(r"\d+ receives, \d+ waits, [1-9]\d* ended while busy-polling", shown)
 
 
 def test_the_redis_client_sets_ten_thousand(redis_server, tmp_path):

@@ -1,4 +1,4 @@
-"""Methods that the stdlib has not: exact receives, many buffers, many accepts, spinning."""
+"""Methods that the stdlib has not: exact receives, many buffers, many accepts, busy-polling."""
 
 import errno
 import os
@@ -223,8 +223,8 @@ def test_no_descriptor_left(socket, listener, way):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("keywords", [
-    {"deadline": 5}, {"happy_eyeballs_delay": 0.25},
-    {"deadline": 5, "happy_eyeballs_delay": 0.01, "timeout": 7}], ids=str)
+    {"total_timeout": 5}, {"happy_eyeballs_delay": 0.25},
+    {"total_timeout": 5, "happy_eyeballs_delay": 0.01, "timeout": 7}], ids=str)
 def test_create_connection(socket, listener, host, keywords):
     port = listener.getsockname()[1]
     with socket.create_connection((host, port), **keywords) as client:
@@ -255,7 +255,7 @@ def test_the_deadline_bounds_all_addresses(socket, monkeypatch, delay):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
     before = open_fds()
     with pytest.raises(TimeoutError):
-        socket.create_connection(("many", 1), deadline=0.2, happy_eyeballs_delay=delay)
+        socket.create_connection(("many", 1), total_timeout=0.2, happy_eyeballs_delay=delay)
     assert open_fds() == before
     for sock in (silent, *fillers):
         sock.close()
@@ -282,21 +282,21 @@ def test_all_errors_of_a_race(socket, monkeypatch):
         socket.create_connection(("two", 1), happy_eyeballs_delay=1, all_errors=True)
     assert [type(error) for error in caught.value.exceptions] == [ConnectionRefusedError] * 2
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("two", 1), deadline=5)
+        socket.create_connection(("two", 1), total_timeout=5)
 
 
-@pytest.mark.parametrize("name", ["deadline", "happy_eyeballs_delay"])
+@pytest.mark.parametrize("name", ["total_timeout", "happy_eyeballs_delay"])
 def test_bad_seconds(socket, name):
     with pytest.raises(ValueError, match=f"{name} must be above 0 seconds, not 0"):
         socket.create_connection(("127.0.0.1", 1), **{name: 0})
 
 
-# -- spinning ---------------------------------------------------------------------
+# -- busy-polling ---------------------------------------------------------------------
 
-def test_spinning_gives_the_same_results(pair):
+def test_busy_polling_gives_the_same_results(pair):
     a, b = pair
     for sock in pair:
-        sock.set_spin(1000)
+        sock.set_busy_poll(1000)
 
     def echo():
         while data := b.recv(100):
@@ -315,11 +315,11 @@ def test_spinning_gives_the_same_results(pair):
     partner.join(TIMEOUT_S)
 
 
-#: What a spin asks again and again, and how often a wait makes that call without one.
+#: What a busy poll asks again and again, and how often a wait makes that call without one.
 ASKED, AT_REST = ("recv", 0) if FACILITIES["dontwait"] else ("poll", 1)
 
 
-def test_a_spin_is_counted_and_ends_with_its_object(pair):
+def test_a_busy_poll_is_counted_and_ends_with_its_object(pair):
     a, _ = pair
     a.settimeout(0.01)
 
@@ -332,7 +332,7 @@ def test_a_spin_is_counted_and_ends_with_its_object(pair):
     for _ in range(4):  # learn that nothing is there
         calls_of_a_wait(a)
     assert calls_of_a_wait(a) == AT_REST
-    a.set_spin(2000)
+    a.set_busy_poll(2000)
     assert calls_of_a_wait(a) > 2
     with a.dup() as copy:
         copy.settimeout(0.01)
@@ -347,10 +347,10 @@ def test_a_spin_is_counted_and_ends_with_its_object(pair):
         assert calls_of_a_wait(other) == AT_REST
 
 
-def test_failing_spins_are_suspended(pair):
+def test_failing_busy_polls_are_suspended(pair):
     a, _ = pair
     a.settimeout(0.001)
-    a.set_spin(500)
+    a.set_busy_poll(500)
     for _ in range(12):
         with pytest.raises(TimeoutError):
             a.recv(1)
@@ -361,19 +361,19 @@ def test_failing_spins_are_suspended(pair):
     assert fastsock.stats()["system_calls"][ASKED] == 20 * AT_REST
 
 
-def test_bad_spins(pair):
+def test_bad_busy_polls(pair):
     a, _ = pair
     for bad in (-1, 1_000_001):
         with pytest.raises(ValueError, match=f"not {bad}"):
-            a.set_spin(bad)
+            a.set_busy_poll(bad)
         with pytest.raises(ValueError, match=f"not {bad}"):
-            fastsock.set_default_spin(bad)
+            fastsock.set_busy_poll(bad)
     a.close()
     with pytest.raises(OSError):
-        a.set_spin(10)
+        a.set_busy_poll(10)
 
 
-def test_the_default_spin(python):
+def test_the_default_busy_poll(python):
     program = """
 import fastsock, sys
 a, b = fastsock.socketpair()
@@ -392,9 +392,9 @@ a.close(); b.close()
 """
     assert int(python(ASKED, code=program).stdout) == AT_REST
     assert int(python(
-        ASKED, code=program, env={"FASTSOCK_SPIN_US": "2000"}).stdout) > 2
-    result = python(code=program, env={"FASTSOCK_SPIN_US": "much"}, check=False)
-    assert "FASTSOCK_SPIN_US must be a whole number" in result.stderr
+        ASKED, code=program, env={"FASTSOCK_BUSY_POLL_US": "2000"}).stdout) > 2
+    result = python(code=program, env={"FASTSOCK_BUSY_POLL_US": "much"}, check=False)
+    assert "FASTSOCK_BUSY_POLL_US must be a whole number" in result.stderr
 
 
 # -- stats ------------------------------------------------------------------------

@@ -90,22 +90,22 @@ with a, b, without_memory(lambda: fastsock.socket(fileno=2000)) as high:
     a.send(b"first")
     assert without_memory(lambda: high.recv(5)) == b"first"
     try:
-        without_memory(lambda: high.set_spin(10))
+        without_memory(lambda: high.set_busy_poll(10))
     except OSError as error:
         assert error.errno == errno.ENOMEM and "fd 2000" in str(error)
     else:
         raise AssertionError
-    high.set_spin(10)
+    high.set_busy_poll(10)
     a.send(b"second")
     assert high.recv(6) == b"second"
     with fastsock.socket(fileno=2001) as other:
         try:
-            without_memory(lambda: other.set_spin(10))
+            without_memory(lambda: other.set_busy_poll(10))
         except MemoryError:
             pass
         else:
             raise AssertionError
-        other.set_spin(10)
+        other.set_busy_poll(10)
         a.send(b"third")
         assert other.recv(5) == b"third"
 print("done")
@@ -113,7 +113,7 @@ print("done")
 
 
 def test_what_is_known_of_a_descriptor_needs_memory(tmp_path):
-    """Without it a socket shares what is known of others, and has no spin of its own."""
+    """Without it a socket shares what is known of others, and has no busy poll of its own."""
     library = _injector.build(tmp_path)
     preload = _injector.environment(library)["LD_PRELOAD"]
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Who may connect to a path, and who has: `mode=` of servers, peer_credentials()."""
+"""Who may connect to a path, and who has: `unix_mode=` of servers, peer_credentials()."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ LINUX = sys.platform == "linux"
 OWN = (os.getpid() if LINUX or sys.platform == "darwin" else -1, os.geteuid(), os.getegid())
 
 
-# -- mode= ---------------------------------------------------------------------------------
+# -- unix_mode= ---------------------------------------------------------------------------------
 
 def mode_of(path):
     return stat.S_IMODE(os.stat(path).st_mode)
@@ -37,7 +37,7 @@ def umask(request):
 @pytest.mark.parametrize("mode", [None, 0o600, 0o660, 0o666, 0o700, 0o777, 0])
 def test_a_path_has_the_mode_that_was_asked_for(tmp_path, umask, make, mode):
     path = str(tmp_path / "socket")
-    with make(path, **({} if mode is None else {"mode": mode})):
+    with make(path, **({} if mode is None else {"unix_mode": mode})):
         assert mode_of(path) == (0o600 if mode is None else mode)
 
 
@@ -51,7 +51,7 @@ os.umask(0)
 def ready(addresses):
     print(oct(stat.S_IMODE(os.stat({path!r}).st_mode)), flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
-fastsock.serve(bytes.upper, {path!r}, workers={workers}, mode=0o620, on_ready=ready)
+fastsock.serve(bytes.upper, {path!r}, workers={workers}, unix_mode=0o620, on_ready=ready)
 """).stdout.strip() == "0o620"
 
 
@@ -68,7 +68,7 @@ def test_it_is_never_open_to_others_in_between(calls_of, tmp_path):
     (-1, ValueError), (0o1000, ValueError), ("600", TypeError), (None, TypeError)])
 def test_modes_that_are_refused(tmp_path, mode, error):
     with pytest.raises(error):
-        fastsock.Server(Recording, str(tmp_path / "socket"), mode=mode)
+        fastsock.Server(Recording, str(tmp_path / "socket"), unix_mode=mode)
     assert os.listdir(tmp_path) == []
 
 
@@ -85,7 +85,7 @@ sock = socket.socket(socket.AF_UNIX)
 print(sock.connect_ex({path!r}))
 """
     for mode, expected in ((0o600, errno.EACCES), (0o666, 0)):
-        with fastsock.Server(Recording, path, mode=mode):
+        with fastsock.Server(Recording, path, unix_mode=mode):
             assert python("-c", program).stdout == f"{expected}\n"
 
 

@@ -157,7 +157,7 @@ def test_a_relay_that_is_forgotten_ends_its_connections(target):
         relay.call_later(0, leave)  # when it has accepted
         with contextlib.suppress(SystemExit):
             relay.serve_forever()
-        assert relay.connections == 1
+        assert relay.connection_count == 1
         return client
 
     with run() as client, target.accept() as behind:

@@ -84,7 +84,7 @@ def test_there_and_back_and_both_ends(target, use_poll):
             behind.close()
             assert receive_all(client) == b"answer"
     assert relay.bytes_relayed == (8, 6)
-    assert relay.connections == 0
+    assert relay.connection_count == 0
 
 
 def test_much_in_both_directions_at_once(target, use_poll):

@@ -462,7 +462,7 @@ def test_in_another_thread():
 
 def test_a_server_that_is_never_run(tmp_path):
     with HandlerServer(bytes.upper, unix_address(tmp_path)) as server:
-        assert server.connections == 0
+        assert server.connection_count == 0
     assert not (tmp_path / "s").exists()
     server.close()
     with pytest.raises(RuntimeError):

@@ -27,7 +27,7 @@ BAD = {
     "idle": (ValueError, bytes.upper, {"idle_timeout": 0}),
     "water": (ValueError, bytes.upper, {"write_high_water": 0}),
     "tls": (TypeError, bytes.upper, {"ssl_context": True}),
-    "spin": (ValueError, bytes.upper, {"spin_us": -1}),
+    "busy poll": (ValueError, bytes.upper, {"busy_poll_us": -1}),
     "address": (TypeError, bytes.upper, {"address": 80}),
     "host": (TypeError, bytes.upper, {"address": ("127.0.0.1",)}),
     "nothing": (ValueError, bytes.upper, {"address": None}),

@@ -30,7 +30,7 @@ def clients():
         new = [served.connect() for _ in range(count)]
         made.extend(new)
         served.turn()
-        assert served.server.connections >= count
+        assert served.server.connection_count >= count
         return new
 
     yield connect

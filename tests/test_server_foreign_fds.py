@@ -51,7 +51,7 @@ def test_a_new_connection_with_the_number_of_an_old_one(serve_ours):
         assert read_all(client) == b""
         assert number_of(server, new) == number
         is_served(server, another, new)
-        assert server.server.connections == 1
+        assert server.server.connection_count == 1
 
 
 def test_a_connection_that_was_closed_and_is_open_elsewhere(serve_ours):
@@ -72,7 +72,7 @@ def test_a_connection_that_was_closed_and_is_open_elsewhere(serve_ours):
         client.sendall(b"x")
         assert protocol.wait_for("lost") == ("lost", OSError)
         is_served(server, other, good)
-        assert protocol.received == b"" and server.server.connections == 1
+        assert protocol.received == b"" and server.server.connection_count == 1
     finally:
         os.close(copy)
     with pytest.raises(ConnectionResetError):  # nobody read what it had sent

@@ -101,7 +101,7 @@ def test_a_closed_server(options):
 def test_the_context_manager_closes(options):
     with pytest.raises(ZeroDivisionError), fastsock.Server(Echo, LOCAL, **options) as server:
         address = server.addresses[0]
-        assert server.connections == 0
+        assert server.connection_count == 0
         1 / 0
     assert is_refused(address)
 
@@ -144,12 +144,12 @@ def test_the_end_from_another_thread(serve_ours, method):
     idle = server.accept()[1]
     client.sendall(b"x")
     assert read_exactly(client, 1) == b"x"
-    assert server.server.connections == 2
+    assert server.server.connection_count == 2
     getattr(server.server, method)()
     assert read_all(client) == b""
     assert protocol.wait_for("lost") == idle.wait_for("lost") == ("lost", None)
     server.server.close()  # waits for serve_forever()
-    assert server.server.connections == 0 and is_refused(server.address)
+    assert server.server.connection_count == 0 and is_refused(server.address)
 
 
 def test_the_end_sends_what_the_kernel_takes(options):
@@ -418,14 +418,14 @@ def test_max_connections(serve_ours, most):
         client.sendall(b"served")
         assert read_exactly(client, 6) == b"served"
     server.call(lambda: None)
-    assert server.server.connections == most and server.made.empty()
+    assert server.server.connection_count == most and server.made.empty()
     for (gone, protocol), client in zip(first, waiting):
         gone.close()
         protocol.wait_for("lost")
         assert read_exactly(client, 7) == b"waiting"
         first.append((client, server.protocol()))
     if most > 1:
-        assert server.server.connections == most
+        assert server.server.connection_count == most
 
 
 def test_max_connections_and_several_addresses(serve_ours, tmp_path):
@@ -482,9 +482,9 @@ def test_no_idle_timeout(serve_ours):
     assert done.wait(TIMEOUT_S) and protocol.calls == [("made",)]
 
 
-@pytest.mark.parametrize("spin_us", [1, 200, 20_000])
-def test_spinning(serve_ours, spin_us):
-    server = serve_ours(Echo, spin_us=spin_us)
+@pytest.mark.parametrize("busy_poll_us", [1, 200, 20_000])
+def test_busy_polling(serve_ours, busy_poll_us):
+    server = serve_ours(Echo, busy_poll_us=busy_poll_us)
     client, protocol = server.accept()
     for _ in range(20):
         client.sendall(b"x")

@@ -65,7 +65,7 @@ def test_a_protocol_that_aborts_what_was_to_be_closed(serve):
     protocol.wait_for("lost")
     server.call(lambda: None)
     assert protocol.calls == [("made",), ("pause",), ("resume",), ("lost", None)]
-    assert server.server.connections == 0
+    assert server.server.connection_count == 0
 
 
 def test_very_many_at_once(tmp_path, many_fds):
@@ -134,9 +134,9 @@ def test_a_server_that_is_closed_while_it_is_full(tmp_path, use_poll):
         server.call_later(0, leave)
         with pytest.raises(SystemExit):
             server.serve_forever()
-        assert server.connections == 1
+        assert server.connection_count == 1
         server.close()
-        assert server.connections == 0
+        assert server.connection_count == 0
         for client in first, second:
             try:
                 assert client.recv(1) == b""
@@ -172,4 +172,4 @@ def test_an_idle_timeout_that_ends_what_has_just_ended():
         finally:
             relay.shutdown()
             thread.join(TIMEOUT_S)
-        assert relay.connections == 0
+        assert relay.connection_count == 0

@@ -320,10 +320,10 @@ def test_an_exception_that_takes_no_attribute(socket, pair):
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_signal_while_spinning():
+def test_a_signal_while_busy_polling():
     a, b = fastsock.socketpair()
     with a, b:
-        a.set_spin(1_000_000)
+        a.set_busy_poll(1_000_000)
 
         def handler(signum, frame):
             b.send(b"sent by the handler")
@@ -336,4 +336,4 @@ def test_a_signal_while_spinning():
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-        assert fastsock.stats()["spins_won"] == 1
+        assert fastsock.stats()["busy_polls_won"] == 1

@@ -186,12 +186,12 @@ selectors.DefaultSelector().register(sock, selectors.EVENT_READ)
 socket.socket.recv(sock, 10)
 listeners: list[socket.socket] = [sock]
 assert_type(fastsock.create_connection(("localhost", 80), 1.0), fastsock.socket)
-fastsock.create_connection(("localhost", 80), happy_eyeballs_delay=0.25, deadline=2)
+fastsock.create_connection(("localhost", 80), happy_eyeballs_delay=0.25, total_timeout=2)
 assert_type(fastsock.create_server(("localhost", 0)), fastsock.socket)
 assert_type(fastsock.fromfd(0, fastsock.AF_INET, fastsock.SOCK_STREAM), fastsock.socket)
 assert_type(fastsock.socketpair(), tuple[fastsock.socket, fastsock.socket])
 assert_type(fastsock.adopt(socket.socket()), fastsock.socket)
-assert_type(fastsock.passed_sockets(), list[fastsock.socket])
+assert_type(fastsock.systemd_sockets(), list[fastsock.socket])
 assert_type(sock.accept()[0], fastsock.socket)
 assert_type(sock.accept_many()[0][0], fastsock.socket)
 assert_type(sock.dup(), fastsock.socket)
@@ -224,12 +224,12 @@ assert_type(framing.Lines().feed(b""), list[bytes])
 assert_type(framing.Lines().encode(b""), bytes)
 assert_type(fastsock.relay(sock, socket.socket(), idle_timeout=1.0), tuple[int, int])
 fastsock.serve(answer, ("localhost", 0), framing=framing.Lines(), idle_timeout=None)
-fastsock.serve(bytes.upper, "/run/echo", ssl_context=tls, workers=2, spin_us=50)
+fastsock.serve(bytes.upper, "/run/echo", ssl_context=tls, workers=2, busy_poll_us=50)
 fastsock.serve(answers, [("localhost", 0), "/run/echo"], on_ready=print)
 fastsock.serve(answer_batch, ("localhost", 0), batch=True)
 fastsock.serve(answer, several)
 fastsock.serve(answer, sock=sock)
-assert_type(fastsock.Server(Echo, ("localhost", 0), max_connections=10).connections, int)
+assert_type(fastsock.Server(Echo, ("localhost", 0), max_connections=10).connection_count, int)
 fastsock.Server(lambda: OnlyLooksLikeOne(), sock=[sock, socket.socket()]).shutdown(grace=1.0)
 assert_type(fastsock.Relay(("", 80), ("localhost", 81)).bytes_relayed, tuple[int, int])
 assert_type(fastsock.current_connection().is_closing(), bool)
@@ -259,7 +259,7 @@ WRONG = [
     ("batch[0] = 'text'", "assignment"),
     ("fastsock.DatagramBatch('64')", "arg-type"),
     ("fastsock.create_connection('localhost:80')", "arg-type"),
-    ("fastsock.create_connection(('localhost', 80), deadline='soon')", "arg-type"),
+    ("fastsock.create_connection(('localhost', 80), total_timeout='soon')", "arg-type"),
     ("number: int = fastsock.create_connection(('localhost', 80))", "assignment"),
     ("fastsock.adopt('x')", "arg-type"),
     ("fastsock.relay(sock, 3)", "arg-type"),

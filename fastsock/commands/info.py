@@ -94,11 +94,11 @@ def busy_polling(known: dict[str, bool]) -> tuple[str, bool, str]:
     """SO_BUSY_POLL, which needs a network device with a driver for it."""
     name = "SO_BUSY_POLL"
     if not known["busy_poll"]:
-        return name, False, "this system or build has none; set_spin() spins in the process"
+        return name, False, "this system or build has none; set_busy_poll() busy-polls in the process"
     try:
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, fastsock.SO_BUSY_POLL, 1)
     except OSError as error:
         return name, False, (f"the kernel refuses it: {error.strerror} (it may want "
-                             "CAP_NET_ADMIN); set_spin() spins in the process")
-    return name, True, "set_spin() has the kernel poll the network device as well"
+                             "CAP_NET_ADMIN); set_busy_poll() busy-polls in the process")
+    return name, True, "set_busy_poll() has the kernel poll the network device as well"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         """The options that all commands have, as keywords of Server."""
 
         idle_timeout: float
-        spin_us: int
+        busy_poll_us: int
         max_connections: int
 
 DESCRIPTION = "Run a server until Ctrl-C or SIGTERM. An address is HOST:PORT, :PORT or a path."
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     relay.add_argument("connect", metavar="CONNECT", type=address)
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s %(message)s")
-    limits: _Limits = {"idle_timeout": options.idle_timeout, "spin_us": options.spin_us,
+    limits: _Limits = {"idle_timeout": options.idle_timeout, "busy_poll_us": options.busy_poll_us,
                        "max_connections": options.max_connections}
     try:
         run(options, limits)
@@ -65,7 +65,7 @@ def limits_parser() -> argparse.ArgumentParser:
                         help="end connections on which nothing happens (default: 300)")
     parser.add_argument("--max-connections", type=int, default=10_000, metavar="N",
                         help="accept no more while there are so many (default: 10,000)")
-    parser.add_argument("--spin-us", type=int, default=0, metavar="N",
+    parser.add_argument("--busy-poll-us", type=int, default=0, metavar="N",
                         help="look for so long before each sleep (default: 0)")
     parser.add_argument("--grace", type=float, default=10.0, metavar="SECONDS",
                         help="time for connections to end after SIGTERM (default: 10)")

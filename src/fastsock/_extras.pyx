@@ -29,7 +29,7 @@ from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
 )
 from fastsock._self cimport class_of_sockets, head_of, overrides
-from fastsock._spin cimport set_spin
+from fastsock._busy_poll cimport set_socket_busy_poll
 from fastsock._transfer cimport STACK_SIZE, receive
 from fastsock._wait cimport Budget, budget_of, check_progress
 
@@ -205,20 +205,20 @@ cdef class ExtraMethods:
         from fastsock._credentials import PeerCredentials
         return PeerCredentials(pid, uid, gid)
 
-    def set_spin(self, microseconds, /):
+    def set_busy_poll(self, microseconds, /):
         """Ask again for so long before each sleep: for answers that come at once.
 
         Parameters
         ----------
         microseconds : int
             0 (off) to 1,000,000. A processor is busy for as long, each time that the
-            socket has to wait; a socket on which that keeps failing stops spinning
+            socket has to wait; a socket on which that keeps failing stops busy-polling
             and tries now and then.
 
         It belongs to this object: a dup() does not inherit it, close() and detach()
         end it. SO_BUSY_POLL is set too where the kernel allows it (socket(7)).
         """
-        set_spin(head_of(self), microseconds)
+        set_socket_busy_poll(head_of(self), microseconds)
 
 
 cdef int send_by_methods(object self, object buffer, object flags) except -1:

@@ -29,17 +29,17 @@ enum {
 
 typedef struct {
     const void *owner;   /* the object that asked for it; NULL: none */
-    uint32_t spin_us;
-    uint16_t failures;   /* spins in a row that brought nothing */
-    uint16_t skipped;    /* waits since the last spin, while they are suspended */
-} FastsockSpin;
+    uint32_t busy_poll_us;
+    uint16_t failures;   /* busy-polls in a row that brought nothing */
+    uint16_t skipped;    /* waits since the last busy poll, while they are suspended */
+} FastsockBusyPoll;
 
 typedef struct {
     int32_t in_flight;     /* threads inside a released call on this fd */
     uint8_t reluctance[2]; /* receive, send: 0 and 1 try first, 2 and 3 wait first */
     uint8_t fills_room;    /* receives lately filled their room: 0 and 1 no, 2 and 3 yes */
     uint8_t flags;
-    FastsockSpin *spin;    /* NULL until a socket on this fd asks for it */
+    FastsockBusyPoll *busy_poll;/* NULL until a socket on this fd asks for it */
 } FdState;
 
 /* The table: a slot a chunk, and one more for the shared entry; NULL if there is no

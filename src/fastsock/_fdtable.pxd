@@ -6,9 +6,9 @@ cdef extern from "_fdtable.h" nogil:
     const bint FASTSOCK_HAS_GIL
     const int FASTSOCK_FD_HAS_GRO, FASTSOCK_FD_HAS_ULP, FASTSOCK_FD_SHARED
 
-    ctypedef struct FastsockSpin:
+    ctypedef struct FastsockBusyPoll:
         const void *owner
-        uint32_t spin_us
+        uint32_t busy_poll_us
         uint16_t failures
         uint16_t skipped
 
@@ -17,7 +17,7 @@ cdef extern from "_fdtable.h" nogil:
         uint8_t reluctance[2]
         uint8_t fills_room
         uint8_t flags
-        FastsockSpin *spin
+        FastsockBusyPoll *busy_poll
 
     FdState **fastsock_new_table()
     FdState *fastsock_fd_state(FdState **chunks, int fd)

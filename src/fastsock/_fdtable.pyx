@@ -16,5 +16,5 @@ cdef void forget(int fd) noexcept:
     state.reluctance[0] = state.reluctance[1] = 0
     state.fills_room = 0
     state.flags &= FASTSOCK_FD_SHARED
-    if state.spin != NULL:
-        memset(state.spin, 0, sizeof(FastsockSpin))
+    if state.busy_poll != NULL:
+        memset(state.busy_poll, 0, sizeof(FastsockBusyPoll))

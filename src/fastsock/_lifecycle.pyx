@@ -26,7 +26,7 @@ from fastsock._platform cimport (
     fastsock_socketpair,
 )
 from fastsock._python cimport PyLong_AsLong, PySys_Audit
-from fastsock._spin cimport apply_default_spin
+from fastsock._busy_poll cimport apply_default_busy_poll
 
 cdef object get_default_timeout = _socket.getdefaulttimeout
 
@@ -68,7 +68,7 @@ cdef int take_fd(SocketHead *sock, int fd, int family, int type, int proto) exce
                 raise_errno(error)
     sock.timeout_ns = timeout_ns
     sock.fd = fd
-    return apply_default_spin(sock)
+    return apply_default_busy_poll(sock)
 
 
 cdef object adopt_fd(object cls, int fd, int family, int type, int proto):

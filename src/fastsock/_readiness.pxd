@@ -18,7 +18,7 @@ cdef class Readiness:
     cdef poll by_poll           # or None
     cdef epoll_event *events    # of the last wait: data.fd and events
     cdef int room
-    cdef int64_t spin_ns        # look for so long before each sleep
+    cdef int64_t busy_poll_ns   # look for so long before each sleep
     cdef int contention         # sleeps in a row after which the GIL was long in coming
 
     cdef int add(self, int fd, int interest) except -1
@@ -27,4 +27,4 @@ cdef class Readiness:
     cdef int wait(self, int64_t timeout_ns) except -1
     cdef int wait_by_poll(self, int64_t timeout_ns, int timeout_ms) except -1
     cdef bint has_slept(self) noexcept
-    cdef int look_for(self, int64_t spin_ns) except -1
+    cdef int look_for(self, int64_t busy_poll_ns) except -1

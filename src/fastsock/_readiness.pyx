@@ -24,7 +24,7 @@ from fastsock._poll cimport KEY
 
 cdef enum:
     MOST_EVENTS = 256
-    CONTENDED_SPIN_NS = 100000
+    CONTENDED_BUSY_POLL_NS = 100000
     OUT_OF_MEMORY_PAUSE_US = 10000
 
 
@@ -61,9 +61,9 @@ cdef class Readiness:
         elif not is_running:
             self.by_poll = poll(KEY)  # another thread may have been in the midst of it
 
-    def set_spin(self, spin_us):
+    def set_busy_poll(self, busy_poll_us):
         """Look for so many microseconds before each sleep; 0: don't."""
-        self.spin_ns = <int64_t>spin_us * 1000
+        self.busy_poll_ns = <int64_t>busy_poll_us * 1000
 
     cdef int add(self, int fd, int interest) except -1:
         if self.by_epoll is not None:
@@ -94,8 +94,9 @@ cdef class Readiness:
         cdef int found
         if self.by_epoll is None:
             return self.wait_by_poll(timeout_ns, timeout_ms)
-        if timeout_ms != 0 and (self.spin_ns or self.contention):
-            found = self.look_for(max(self.spin_ns, CONTENDED_SPIN_NS if self.contention else 0))
+        if timeout_ms != 0 and (self.busy_poll_ns or self.contention):
+            found = self.look_for(max(
+                self.busy_poll_ns, CONTENDED_BUSY_POLL_NS if self.contention else 0))
             if found:
                 return found
         return self.by_epoll.wait_for(self.events, MOST_EVENTS, timeout_ns, timeout_ms,
@@ -105,12 +106,12 @@ cdef class Readiness:
         """Did the last wait give the GIL away?"""
         return self.by_poll.slept if self.by_epoll is None else self.by_epoll.slept
 
-    cdef int look_for(self, int64_t spin_ns) except -1:
+    cdef int look_for(self, int64_t busy_poll_ns) except -1:
         """Look again and again, without the GIL unless another thread would take it for
         long: a request that is about to come is then met without a sleep."""
         cdef int epfd = self.by_epoll.epfd
         cdef bint is_contended = self.contention > 0
-        cdef int64_t end_ns = monotonic_ns() + spin_ns
+        cdef int64_t end_ns = monotonic_ns() + busy_poll_ns
         cdef int found = 0
         if is_contended:
             while found == 0 and monotonic_ns() < end_ns:

@@ -18,7 +18,7 @@ cdef struct Counters:
     int64_t polls_saved         # a socket with a timeout that needed no poll
     int64_t gil_kept            # system calls made without giving the GIL away
     int64_t waits               # sleeps in poll, or in a blocking call
-    int64_t spins_won           # waits that ended while spinning
+    int64_t busy_polls_won      # waits that ended while busy-polling
     int64_t bytes_in
     int64_t bytes_out
 

@@ -26,7 +26,7 @@ def stats(*, reset=False):
         system calls that were tried first and found nothing ready; polls_saved:
         operations of a socket with a timeout that needed no poll; gil_kept: system
         calls made without giving the GIL away; waits: sleeps for a socket;
-        spins_won: waits that ended while spinning; bytes_in, bytes_out.
+        busy_polls_won: waits that ended while busy-polling; bytes_in, bytes_out.
 
     Thread safety: counters are read one after the other while other threads go on.
     """
@@ -38,7 +38,7 @@ def stats(*, reset=False):
         "polls_saved": counters.polls_saved,
         "gil_kept": counters.gil_kept,
         "waits": counters.waits,
-        "spins_won": counters.spins_won,
+        "busy_polls_won": counters.busy_polls_won,
         "bytes_in": counters.bytes_in,
         "bytes_out": counters.bytes_out,
     }

@@ -11,7 +11,7 @@ cdef enum Traits:
     PLAIN = 0
     MAY_TRY_FIRST = 1       # MSG_DONTWAIT gives the result that the call would have
     MAY_KEEP_GIL = 2        # and with it the call is short
-    MAY_SPIN = 4            # it may, but this system has no MSG_DONTWAIT: poll(2) is asked
+    MAY_BUSY_POLL = 4            # it may, but this system has no MSG_DONTWAIT: poll(2) is asked
 
 cdef enum:
     # A call that keeps the GIL receives at most this: some 10 microseconds.
@@ -47,7 +47,7 @@ cdef inline int traits_of(SocketHead *sock, int flags, Py_ssize_t size,
     if flags & ~FASTSOCK_SIMPLE_FLAGS or not is_known_protocol(sock):
         return PLAIN
     if FASTSOCK_DONTWAIT == 0:
-        return MAY_SPIN
+        return MAY_BUSY_POLL
     if is_plain_memory and size <= MOST_UNDER_GIL:
         return MAY_TRY_FIRST | MAY_KEEP_GIL
     return MAY_TRY_FIRST

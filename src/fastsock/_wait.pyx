@@ -36,9 +36,9 @@ from fastsock._libc cimport EAGAIN, EBADF, EINTR, EWOULDBLOCK, poll, pollfd
 from fastsock._operation cimport RECEIVE, Operation
 from fastsock._platform cimport FASTSOCK_DONTWAIT
 from fastsock._python cimport PyErr_CheckSignals
-from fastsock._spin cimport spin
+from fastsock._busy_poll cimport busy_poll
 from fastsock._stats cimport FASTSOCK_COUNT, POLL, counters
-from fastsock._traits cimport MAY_KEEP_GIL, MAY_SPIN, MAY_TRY_FIRST
+from fastsock._traits cimport MAY_KEEP_GIL, MAY_BUSY_POLL, MAY_TRY_FIRST
 
 # A wait that ends sooner found the socket ready; falling asleep and being woken
 # takes longer. Copying data takes 1 ns for some 4 bytes, at the slowest.
@@ -177,9 +177,9 @@ cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
         extra_flags = FASTSOCK_DONTWAIT  # O_NONBLOCK may have been cleared through a dup
     while True:
         check_owner(sock, fd)
-        if traits & (MAY_TRY_FIRST | MAY_SPIN) and state.spin != NULL:
-            if spin(sock, fd, state, operation, arguments, budget.deadline_ns,
-                    &result, &error):
+        if traits & (MAY_TRY_FIRST | MAY_BUSY_POLL) and state.busy_poll != NULL:
+            if busy_poll(sock, fd, state, operation, arguments, budget.deadline_ns,
+                         &result, &error):
                 if result >= 0:
                     return result
                 return raise_errno(error)

@@ -398,7 +398,7 @@ def sockets_and_options(*, run):
         stack.enter_context(a)
         stack.enter_context(b)
         a.setblocking(False)
-        a.set_spin(10)
+        a.set_busy_poll(10)
         stack.enter_context(fastsock.create_server(("127.0.0.1", 0)))
 
 
@@ -436,7 +436,7 @@ def create_connection(timeout, delay, deadline, *, run):
             with run:
                 sock = stack.enter_context(fastsock.create_connection(
                     ("somewhere", place[1]), timeout, happy_eyeballs_delay=delay,
-                    deadline=deadline))
+                    total_timeout=deadline))
         finally:
             names.getaddrinfo = before
         if run.error is None:

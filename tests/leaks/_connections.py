@@ -124,7 +124,7 @@ def protocols(kind, *, run):
             server.call_soon_threadsafe(server.call_later, 0.0, called.set)
             for _ in range(2):
                 assert len(ask(address, b"abc", 5106)) == 5106
-            assert called.wait(TIMEOUT_S) and server.connections >= 0 and repr(server)
+            assert called.wait(TIMEOUT_S) and server.connection_count >= 0 and repr(server)
 
 
 @scenario("epoll", "poll")
@@ -228,14 +228,14 @@ def tls(*, run):
 
 
 @scenario()
-def unix_paths_and_passed_sockets(*, run):
+def unix_paths_and_systemd_sockets(*, run):
     with tempfile.TemporaryDirectory() as folder:
         with running(HandlerServer(bytes, os.path.join(folder, "s"))) as [address], \
                 fastsock.socket(stdlib_socket.AF_UNIX) as client:
             client.connect(address)
             client.send(b"x")
             assert client.recv_exactly(1) == b"x"
-    assert fastsock.passed_sockets() == []
+    assert fastsock.systemd_sockets() == []
 
 
 @scenario()

@@ -173,11 +173,11 @@ def misuse_of_functions(*, run):
     for given in arguments():
         for function in (fastsock.socket, fastsock.socketpair, fastsock.adopt,
                          fastsock.create_connection, fastsock.Stream,
-                         fastsock.relay, fastsock.set_default_spin, fastsock.Server,
+                         fastsock.relay, fastsock.set_busy_poll, fastsock.Server,
                          fastsock.Relay, fastsock.PacketInfo.from_ancillary,
                          fastsock.current_connection, fastsock.inet_aton):
             with contextlib.suppress(Exception):
                 made = function(*given)
                 for one in made if isinstance(made, tuple) else (made,):
                     getattr(one, "close", int)()
-    fastsock.set_default_spin(0)
+    fastsock.set_busy_poll(0)

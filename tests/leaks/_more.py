@@ -58,7 +58,7 @@ def names_and_settings_of_sockets(*, run):
         with fastsock.create_connection(listener.getsockname(), TIMEOUT_S):
             listener.accept()[0].close()
     assert fastsock.stats() is not None
-    fastsock.set_default_spin(0)
+    fastsock.set_busy_poll(0)
 
 
 @scenario()
@@ -80,7 +80,7 @@ def receiving_exactly_and_not_all(*, run):
             with pytest.raises(TimeoutError) as raised:
                 call(data)
             assert raised.value.bytes_sent >= 0
-        b.set_spin(5)
+        b.set_busy_poll(5)
         assert a.recvfrom(3)[0] == bytes(3) and a.recvfrom_into(room)[0] == 4
         assert a.recvmsg_into([room, bytearray(9)])[0] == 13 and a.recvmsg(3)[0] == bytes(3)
         with contextlib.suppress(OSError):

@@ -14,8 +14,8 @@ import fastsock
 from fastsock import framing, select, selectors
 from fastsock._transport_methods import ServerTransport
 
-FUNCTIONS = ["adopt", "create_connection", "current_connection", "install", "passed_sockets",
-             "relay", "set_default_spin", "socketpair", "stats", "uninstall"]
+FUNCTIONS = ["adopt", "create_connection", "current_connection", "install", "systemd_sockets",
+             "relay", "set_busy_poll", "socketpair", "stats", "uninstall"]
 
 
 #: Not for programs, but between a server's modules; and what a profiler does not see whose

@@ -54,7 +54,7 @@ def refusal(tally, near, host, expected, timeout=SHORT_S):
         tally.check(found[index] is not None and found[index][1] == expected,
                     f"{host}: {found[index]}, where errno {expected} was due")
     # And so with a deadline, or as a race of one.
-    for options in ({"deadline": TIMEOUT_S}, {"happy_eyeballs_delay": 0.1}):
+    for options in ({"total_timeout": TIMEOUT_S}, {"happy_eyeballs_delay": 0.1}):
         with near.inside():
             race = outcome(lambda options=options: fastsock.create_connection(
                 (host, PORT), timeout=timeout, **options))
@@ -176,8 +176,8 @@ def listening(socket, far):
 def chosen(socket, tally, chance):
     options = [{}]
     if socket is fastsock:
-        options += [{"deadline": TIMEOUT_S}, {"happy_eyeballs_delay": 0.02},
-                    {"happy_eyeballs_delay": 0.02, "deadline": TIMEOUT_S}]
+        options += [{"total_timeout": TIMEOUT_S}, {"happy_eyeballs_delay": 0.02},
+                    {"happy_eyeballs_delay": 0.02, "total_timeout": TIMEOUT_S}]
     with routed() as (near, router, far), contextlib.ExitStack() as stack:
         router.ip("route add blackhole 10.85.0.0/16", "route add blackhole fd85::/16")
         ask_quickly(router, "r2")
@@ -218,7 +218,7 @@ def all_dead(_, tally, chance):
         _, raced = run(fastsock, happy_eyeballs_delay=0.02)
         tally.check(sorted(one[0] for one in raced) == sorted(one[0] for one in every), raced)
         with resolving(fastsock, "10.85.0.1"), near.inside():
-            found = outcome(lambda: fastsock.create_connection(("a.name", PORT), deadline=0.2))
+            found = outcome(lambda: fastsock.create_connection(("a.name", PORT), total_timeout=0.2))
         tally.check(found[0] == "TimeoutError", found)
 
 
@@ -302,7 +302,7 @@ def full_server(socket, tally, chance):
                 tally.sends(data)
                 with Together(lambda: client.sendall(data)):
                     tally.compare(data, client.recv_exactly(len(data)), "echo")
-                tally.check(server.connections <= 2, f"{server.connections} connections")
+                tally.check(server.connection_count <= 2, f"{server.connection_count} connections")
         with running(server, far), Together(*[converse] * 10):
             pass
 

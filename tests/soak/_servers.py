@@ -112,7 +112,7 @@ def main():
     print(json.dumps({**ports, "datagrams": datagrams.sock.getsockname()[1]}), flush=True)
     for _ in sys.stdin:  # each line is a question
         print(json.dumps({
-            "connections": sum(server.connections for server in servers.values()),
+            "connections": sum(server.connection_count for server in servers.values()),
             "counts": {**counts, **{name: which.received for name, which in PROTOCOLS.items()}},
             "written": {name: which.written for name, which in PROTOCOLS.items()},
             "made": {name: which.made for name, which in PROTOCOLS.items()},

@@ -1,4 +1,4 @@
-"""set_spin(): how a spin ends, apart from an answer that comes; sockets that can't have one."""
+"""set_busy_poll(): how a busy poll ends, apart from an answer that comes; sockets that can't have one."""
 
 import errno
 import struct
@@ -11,7 +11,7 @@ from tests.conftest import TIMEOUT_S
 
 
 def learn_that_nothing_is_there(sock):
-    """After a few such waits no call is tried before it waits, or spins."""
+    """After a few such waits no call is tried before it waits, or busy-polls."""
     sock.settimeout(0.001)
     for _ in range(4):
         with pytest.raises(TimeoutError):
@@ -24,35 +24,35 @@ def socket():
     return fastsock
 
 
-def test_a_connection_that_is_reset_while_spinning(socket, tcp_pair):
+def test_a_connection_that_is_reset_while_busy_polling(socket, tcp_pair):
     client, server = tcp_pair
     learn_that_nothing_is_there(client)
-    client.set_spin(1_000_000)
+    client.set_busy_poll(1_000_000)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     server.close()
     socket.stats(reset=True)
     with pytest.raises(ConnectionResetError):
         client.recv(1)
-    assert socket.stats()["spins_won"] == 1
+    assert socket.stats()["busy_polls_won"] == 1
 
 
-def test_a_spin_of_0_ends_it(socket, pair):
+def test_a_busy_poll_of_0_ends_it(socket, pair):
     a, b = pair
-    a.set_spin(1000)
-    a.set_spin(0)
+    a.set_busy_poll(1000)
+    a.set_busy_poll(0)
     socket.stats(reset=True)
     learn_that_nothing_is_there(a)
     b.send(b"x")
     assert a.recv(1) == b"x"
     counted = socket.stats()
-    assert counted["spins_won"] == 0 and counted["system_calls"]["recv"] < 20
+    assert counted["busy_polls_won"] == 0 and counted["system_calls"]["recv"] < 20
 
 
-def test_a_socket_that_is_closed_while_spinning(socket, pair):
-    """The number may be another's by then: the spin ends, and the call with EBADF."""
+def test_a_socket_that_is_closed_while_busy_polling(socket, pair):
+    """The number may be another's by then: the busy poll ends, and the call with EBADF."""
     a, _ = pair
     learn_that_nothing_is_there(a)
-    a.set_spin(1_000_000)
+    a.set_busy_poll(1_000_000)
     begins = threading.Event()
     errors = []
 

@@ -1,4 +1,4 @@
-"""Spinning before sleeping, for sockets that asked for it (set_spin).
+"""Busy-polling before sleeping, for sockets that asked for it (set_busy_poll).
 
 Why: falling asleep and being woken is most of a round trip. A thread that keeps
 asking for a while, on a processor of its own, sees the answer as soon as it is
@@ -7,7 +7,7 @@ there.
 Rules: off unless asked for. It belongs to the object that asked, not to the fd:
 the object's address is kept beside the fd, and a new socket on the fd starts
 without. It never goes past the deadline. The GIL is released. A socket whose
-spins keep failing stops spinning and tries again now and then, so that an idle
+busy-polls keep failing stops busy-polling and tries again now and then, so that an idle
 connection costs nothing. Where there is no MSG_DONTWAIT, poll(2) is asked instead.
 """
 
@@ -20,7 +20,7 @@ cimport fastsock._libc as libc
 from fastsock._arguments cimport as_size
 from fastsock._deadline cimport NO_DEADLINE, monotonic_ns
 from fastsock._fdtable cimport (
-    FASTSOCK_FD_SHARED, FastsockSpin, fastsock_enter, fastsock_leave, fastsock_owned_fd,
+    FASTSOCK_FD_SHARED, FastsockBusyPoll, fastsock_enter, fastsock_leave, fastsock_owned_fd,
     state_of,
 )
 from fastsock._libc cimport (
@@ -32,27 +32,27 @@ from fastsock._stats cimport FASTSOCK_COUNT, POLL, counters
 
 cdef enum:
     # Longer than this is no short wait any more: a socket should sleep then.
-    LONGEST_SPIN_US = 1000000
-    # After so many failures in a row, spin only at every so many waits.
+    LONGEST_BUSY_POLL_US = 1000000
+    # After so many failures in a row, busy-poll only at every so many waits.
     FAILURES_TO_SUSPEND = 8
     WAITS_A_PROBE = 64
     # Signal handlers run at least so often.
     SLICE_NS = 2000000
 
 
-cdef int spin(SocketHead *sock, int fd, FdState *state, const Operation *operation,
-              void *arguments, int64_t deadline_ns, Py_ssize_t *result,
-              int *error) except -1:
+cdef int busy_poll(SocketHead *sock, int fd, FdState *state, const Operation *operation,
+                   void *arguments, int64_t deadline_ns, Py_ssize_t *result,
+                   int *error) except -1:
     """Try the call until it does not say EAGAIN, for as long as the socket asked.
 
-    Returns 0 if it did all the time, or this socket does not spin now, or has lost
+    Returns 0 if it did all the time, or this socket does not busy-poll now, or has lost
     the fd, or where only poll(2) was asked; else 1, with what the call returned.
     Raises what a signal handler raises.
     """
-    cdef FastsockSpin *asked = state.spin
+    cdef FastsockBusyPoll *asked = state.busy_poll
     cdef int64_t now_ns, end_ns, slice_end_ns
     cdef bint is_over
-    if asked.owner != <const void *>sock or asked.spin_us == 0:
+    if asked.owner != <const void *>sock or asked.busy_poll_us == 0:
         return 0
     if asked.failures >= FAILURES_TO_SUSPEND:
         asked.skipped += 1
@@ -60,11 +60,11 @@ cdef int spin(SocketHead *sock, int fd, FdState *state, const Operation *operati
             return 0
         asked.skipped = 0
     now_ns = monotonic_ns()
-    end_ns = now_ns + <int64_t>asked.spin_us * 1000
+    end_ns = now_ns + <int64_t>asked.busy_poll_us * 1000
     if deadline_ns != NO_DEADLINE:
         end_ns = min(end_ns, deadline_ns)
     while True:
-        # In slices: a signal that comes while we spin interrupts nothing.
+        # In slices: a signal that comes while we busy-poll interrupts nothing.
         slice_end_ns = min(end_ns, now_ns + SLICE_NS)
         if FASTSOCK_DONTWAIT:
             is_over = try_until(sock, fd, state, operation, arguments, slice_end_ns, result,
@@ -73,7 +73,7 @@ cdef int spin(SocketHead *sock, int fd, FdState *state, const Operation *operati
             is_over = poll_until(sock, fd, state, operation.events, slice_end_ns)
         if is_over:
             asked.failures = 0
-            FASTSOCK_COUNT(counters.spins_won, 1)
+            FASTSOCK_COUNT(counters.busy_polls_won, 1)
             return FASTSOCK_DONTWAIT != 0
         PyErr_CheckSignals()
         now_ns = monotonic_ns()
@@ -127,70 +127,71 @@ cdef bint poll_until(SocketHead *sock, int fd, FdState *state, short events,
     return found > 0
 
 
-cdef Py_ssize_t default_spin_us = 0
+cdef Py_ssize_t default_busy_poll_us = 0
 
 
-def set_default_spin(microseconds, /):
-    """Have every socket that is made from now on spin: see socket.set_spin().
+def set_busy_poll(microseconds, /):
+    """Have every socket that is made from now on busy-poll: see socket.set_busy_poll().
 
     Parameters
     ----------
     microseconds : int
-        0 (off, the default) to 1,000,000. The environment variable FASTSOCK_SPIN_US
+        0 (off, the default) to 1,000,000. The environment variable FASTSOCK_BUSY_POLL_US
         sets it at import.
     """
-    global default_spin_us
-    default_spin_us = checked(microseconds)
+    global default_busy_poll_us
+    default_busy_poll_us = checked(microseconds)
 
 
-cdef int apply_default_spin(SocketHead *sock) except -1:
-    if default_spin_us:
-        set_spin(sock, default_spin_us)
+cdef int apply_default_busy_poll(SocketHead *sock) except -1:
+    if default_busy_poll_us:
+        set_socket_busy_poll(sock, default_busy_poll_us)
     return 0
 
 
 cdef Py_ssize_t checked(object microseconds) except -1:
-    cdef Py_ssize_t spin_us = as_size(microseconds)
-    if not 0 <= spin_us <= LONGEST_SPIN_US:
-        raise ValueError(f"spin must be 0 to {LONGEST_SPIN_US} microseconds, not {spin_us}")
-    return spin_us
+    cdef Py_ssize_t busy_poll_us = as_size(microseconds)
+    if not 0 <= busy_poll_us <= LONGEST_BUSY_POLL_US:
+        raise ValueError(f"a busy poll takes 0 to {LONGEST_BUSY_POLL_US} microseconds, "
+                         f"not {busy_poll_us}")
+    return busy_poll_us
 
 
-cdef int set_spin(SocketHead *sock, object microseconds) except -1:
-    """Have the socket spin for so long before each sleep; 0 ends it.
+cdef int set_socket_busy_poll(SocketHead *sock, object microseconds) except -1:
+    """Have the socket busy-poll for so long before each sleep; 0 ends it.
 
     The kernel's own busy polling of a network device (SO_BUSY_POLL) is set too,
     where it is allowed; it needs CAP_NET_ADMIN to be raised.
     """
-    cdef Py_ssize_t spin_us = checked(microseconds)
+    cdef Py_ssize_t busy_poll_us = checked(microseconds)
     cdef FdState *state = state_of(sock.fd)
     cdef int busy_us
     if sock.fd < 0:
-        raise OSError(libc.EBADF, "set_spin() on a closed socket")
+        raise OSError(libc.EBADF, "set_busy_poll() on a closed socket")
     if state.flags & FASTSOCK_FD_SHARED:
-        raise OSError(libc.ENOMEM, f"no room to remember the spin of fd {sock.fd}")
-    if state.spin == NULL:
-        if spin_us == 0:
+        raise OSError(libc.ENOMEM, f"no room to remember the busy poll of fd {sock.fd}")
+    if state.busy_poll == NULL:
+        if busy_poll_us == 0:
             return 0
-        state.spin = <FastsockSpin *>calloc(1, sizeof(FastsockSpin))
-        if state.spin == NULL:
+        state.busy_poll = <FastsockBusyPoll *>calloc(1, sizeof(FastsockBusyPoll))
+        if state.busy_poll == NULL:
             raise MemoryError
-    state.spin.owner = <const void *>sock if spin_us else NULL
-    state.spin.spin_us = <uint32_t>spin_us
-    state.spin.failures = state.spin.skipped = 0
+    state.busy_poll.owner = <const void *>sock if busy_poll_us else NULL
+    state.busy_poll.busy_poll_us = <uint32_t>busy_poll_us
+    state.busy_poll.failures = state.busy_poll.skipped = 0
     if FASTSOCK_SO_BUSY_POLL >= 0:
-        busy_us = <int>spin_us
+        busy_us = <int>busy_poll_us
         setsockopt(sock.fd, SOL_SOCKET, FASTSOCK_SO_BUSY_POLL, &busy_us, sizeof(busy_us))
     return 0
 
 
 def _from_environment():
-    text = os.environ.get("FASTSOCK_SPIN_US", "0")
+    text = os.environ.get("FASTSOCK_BUSY_POLL_US", "0")
     try:
-        set_default_spin(int(text))
+        set_busy_poll(int(text))
     except ValueError:
-        raise ImportError("FASTSOCK_SPIN_US must be a whole number of microseconds, "
-                          f"0 to {LONGEST_SPIN_US}, not {text!r}") from None
+        raise ImportError("FASTSOCK_BUSY_POLL_US must be a whole number of microseconds, "
+                          f"0 to {LONGEST_BUSY_POLL_US}, not {text!r}") from None
 
 
 _from_environment()
