@@ -17,6 +17,10 @@ def socketpair(
 ) -> tuple[socket, socket]: ...
 
 class SocketMethods:
+    def __init__(
+        self, family: AddressFamily | int = -1, type: SocketKind | int = -1,
+        proto: int = -1, fileno: int | None = None,
+    ) -> None: ...
     @property
     def family(self) -> AddressFamily: ...
     @property

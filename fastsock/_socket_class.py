@@ -14,7 +14,6 @@ __all__ = ["adopt", "socket", "stdlib_class", "stdlib_socket"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import inspect
     from socket import socket as stdlib_class
     from typing import Any
 
@@ -24,16 +23,6 @@ else:
     stdlib_class = next(
         cls for cls in _interpreter.socket.__subclasses__()
         if cls.__module__ == "socket" and cls.__qualname__ == "socket")
-
-
-class _Signature:
-    """What inspect.signature() shows: a C initialiser has no signature to be read."""
-
-    def __get__(self, instance: "socket | None", cls: "type[socket]") -> "inspect.Signature":
-        if cls.__init__ is not socket.__init__:
-            raise AttributeError("__signature__")
-        import inspect
-        return inspect.signature(stdlib_class)
 
 
 class _Later:
@@ -71,7 +60,6 @@ class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
     """
 
     __slots__ = ()
-    __signature__ = _Signature()
 
     if TYPE_CHECKING:
         recvmmsg, recvmmsg_into = _datagrams.recvmmsg, _datagrams.recvmmsg_into

@@ -7,7 +7,8 @@
 """
 
 from fastsock._exceptions import FramingError, IncompleteReadError, LimitOverrunError
-from fastsock._framing import Fixed, Framing, LengthPrefix, Lines, Netstring, Varint
+from fastsock._framing import Framing, Lines
+from fastsock._sized import Fixed, LengthPrefix, Netstring, Varint
 
 __all__ = ["Fixed", "Framing", "FramingError", "IncompleteReadError", "LengthPrefix",
            "LimitOverrunError", "Lines", "Netstring", "Varint"]

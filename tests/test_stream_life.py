@@ -119,10 +119,12 @@ def test_what_a_stream_says_of_itself(connect):
         assert (stream.framing, stream.limit) == (framing, 77)
         peer.send(b"ab\ncd")
         assert stream.recv_message() == b"ab"
-        assert repr(stream) == f"<fastsock.Stream over {stream.sock!r}, 2 bytes to read>"
+        start = f"<fastsock.Stream over {stream.sock!r}, framing={framing!r}, "
+        assert repr(stream) == f"{start}2 bytes to read, 0 to send>"
         stream.close()
         assert stream.closed is True and stream.fileno() == -1
-        assert repr(stream) == f"<fastsock.Stream over {stream.sock!r}, closed>"
+        start = f"<fastsock.Stream over {stream.sock!r}, framing={framing!r}, "
+        assert repr(stream) == f"{start}closed>"
 
 
 def test_without_a_framing_there_are_no_messages(connect):

@@ -46,7 +46,8 @@ class TruncatedDatagram(bytes):
 
 
 cdef class DatagramBatch:
-    """Memory for many datagrams, to be received into and sent from again and again.
+    "DatagramBatch(count, size=2048)\n--\n\n" \
+        """Memory for many datagrams, to be received into and sent from again and again.
 
     Parameters
     ----------
@@ -89,6 +90,12 @@ cdef class DatagramBatch:
             free(self.messages)
             self.messages = NULL
             raise
+
+    def __repr__(self):
+        if self.messages == NULL:
+            return f"<fastsock.{type(self).__name__}, not initialised>"
+        return (f"<fastsock.{type(self).__name__} count={self.count} size={self.size}, "
+                f"{self.used} datagrams>")
 
     def __dealloc__(self):
         self.close_unclaimed_fds()

@@ -38,7 +38,8 @@ cdef object NO_FD = object()    # in the place of flags: fromfd() sets the fd
 
 @cython.final
 cdef class epoll:
-    """select.epoll(sizehint=-1, flags=0): an epoll(7) object.
+    "epoll(sizehint=-1, flags=0)\n--\n\n" \
+        """An epoll(7) object.
 
     Parameters
     ----------
@@ -138,8 +139,12 @@ cdef class epoll:
             raise_errno(libc.errno)
         return 0
 
+    # A C constant would be no default that inspect.signature() can read.
+    @cython.embedsignature(False)
     def register(self, fd, eventmask=EPOLLIN | EPOLLPRI | EPOLLOUT):
-        """Watch an fd. Raises OSError if it is watched already, or can't be.
+        "register($self, fd, " \
+            "eventmask=select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT)\n--\n\n" \
+            """Watch an fd. Raises OSError if it is watched already, or can't be.
 
         Parameters
         ----------

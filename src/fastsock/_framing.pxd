@@ -20,6 +20,7 @@ cdef class Framing:
     cdef int check_unmade(self) except -1
     cdef int set_limit(self, object limit) except -1
     cdef int check_made(self) except -1
+    cdef str settings(self)
     # Is the message at the front of `data` complete? If it is not, `frame.total` says
     # how long it is where that is known. `searched` is 0 for a message that is looked
     # at for the first time, and is kept between the looks: how far there is no end.
@@ -38,3 +39,5 @@ cdef enum:
 
 cdef object messages_in(Framing framing, Inbox *inbox, Py_ssize_t *searched, Py_ssize_t most)
 cdef int raise_incomplete(Framing framing, Inbox *inbox) except -1
+cdef int raise_overrun(Framing framing, object size, Py_ssize_t consumed) except -1
+cdef int raise_malformed(str what, int64_t position) except -1

@@ -23,6 +23,7 @@ import io
 import os
 import socket as stdlib_socket
 
+cimport cython
 from fastsock cimport _connection, _message, _options, _sendfile, _transfer
 cimport fastsock._libc as libc
 from fastsock._address cimport is_ours
@@ -44,8 +45,11 @@ cdef object Giveup = stdlib_socket._GiveupOnSendfile
 cdef int AF_VSOCK = getattr(_socket, "AF_VSOCK", -1)
 
 
+# A C constant would be no default that inspect.signature() can read.
+@cython.embedsignature(False)
 def socketpair(family=None, type=SOCK_STREAM, proto=0):
-    """Two connected sockets: socketpair(2).
+    "socketpair(family=None, type=socket.SOCK_STREAM, proto=0)\n--\n\n" \
+        """Two connected sockets: socketpair(2).
 
     Parameters
     ----------
@@ -70,7 +74,8 @@ def meet_adopted(sock):
 
 
 cdef class SocketMethods:
-    """The methods that fastsock.socket puts before the stdlib's. No type to make
+    "SocketMethods(family=-1, type=-1, proto=-1, fileno=None)\n--\n\n" \
+        """The methods that fastsock.socket puts before the stdlib's. No type to make
     objects of: it has no fields and no socket."""
 
     def __init__(self, family=-1, type=-1, proto=-1, fileno=None):

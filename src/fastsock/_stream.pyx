@@ -26,7 +26,8 @@ cdef enum:
 
 
 cdef class Stream(MessageReader):
-    """A buffered reader and writer over one connected stream socket.
+    "Stream(sock, *, framing=None, limit=65536, read_size=65536, high_water=65536)\n--\n\n" \
+        """A buffered reader and writer over one connected stream socket.
 
     Parameters
     ----------
@@ -108,8 +109,12 @@ cdef class Stream(MessageReader):
         self.close()
 
     def __repr__(self):
-        state = "closed" if self.closed else f"{self.pending()} bytes to read"
-        return f"<fastsock.Stream over {self.sock!r}, {state}>"
+        if self.link is None:
+            return f"<fastsock.{type(self).__name__}, not initialised>"
+        state = "closed" if self.closed else (
+            f"{self.pending()} bytes to read, {self.outbox.size} to send")
+        return (f"<fastsock.{type(self).__name__} over {self.sock!r}, "
+                f"framing={self.framing!r}, {state}>")
 
     # -- writing -------------------------------------------------------------
 
