@@ -1,12 +1,24 @@
-"""fastsock: the BSD socket API at C speed, under the names of the stdlib's `socket`.
+"""The BSD socket API at C speed, under the names of the stdlib's `socket`.
 
     import fastsock as socket          one line changed, or
     python -m fastsock run app.py      no line changed
 
-Every public name of this interpreter's `socket` module is here, and what is not
-ours to be better at (exceptions, enums, constants, name resolution) is the very
-same object. What is new: `adopt`, `install`, `uninstall`, and constants of the
-kernel that the interpreter lacks.
+Every public name of this interpreter's `socket` module is here. Exceptions, enums,
+constants and name resolution are the very same objects. Beyond the stdlib:
+
+Streams             Stream, framing; FramingError, IncompleteReadError, LimitOverrunError
+Datagrams           DatagramBatch, PacketInfo, TruncatedDatagram
+Servers             serve, Server, current_connection, systemd_sockets
+Proxies             Relay, relay
+Existing sockets    adopt, install, uninstall
+Waiting             select, selectors: the stdlib's modules, with fastsock's objects
+Measuring, tuning   stats, set_busy_poll
+Methods of socket   recv_exactly, recv_exactly_into, sendmsg_all, accept_many, recvmmsg,
+                    recvmmsg_into, sendmmsg, sendmmsg_from, send_segmented, enable_gro,
+                    join_group, leave_group, peer_credentials
+Constants           of the kernel that the interpreter lacks, such as UDP_SEGMENT
+
+help(fastsock.Stream), help(fastsock.serve) and so on describe each.
 """
 
 __version__ = "0.1.0"
@@ -55,13 +67,26 @@ SocketIO = _file_class
 socket.makefile = _functions.rebound(_stdlib.socket.makefile, globals())
 
 # Not what a star would put before an `import select` of the stdlib's.
-__all__ = [*_stdlib.__all__, *_extra, *(_LATER.keys() - {"select", "selectors"}), "adopt",
-           "set_busy_poll", "stats"]
+__all__ = [*_stdlib.__all__, *_extra,
+           *[name for name in _LATER if name not in ("select", "selectors")],
+           "adopt", "set_busy_poll", "stats"]
+
+
+def __dir__():
+    """The names to show, those of _LATER among them; our private modules are left out."""
+    shown = {*_LATER, *vars(_stdlib)}
+    return [name for name in {**_LATER, **globals()}
+            if name in shown
+            or not name.startswith("_") and name not in ("commands", "functions")
+            or name.startswith("__") and name.endswith("__")]
 
 
 def __getattr__(name):
     if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import sys
+        # With obj: the interpreter searches its dir() for a name to suggest.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name,
+                             obj=sys.modules.get(__name__))
     import importlib
     module = importlib.import_module(f"{__name__}.{_LATER[name]}")
     value = module if name == _LATER[name] else getattr(module, name)
