@@ -15,7 +15,7 @@ Waiting             select, selectors: the stdlib's modules, with fastsock's obj
 Measuring, tuning   stats, set_busy_poll
 Methods of socket   recv_exactly, recv_exactly_into, sendmsg_all, accept_many, recvmmsg,
                     recvmmsg_into, sendmmsg, sendmmsg_from, send_segmented, enable_gro,
-                    join_group, leave_group, peer_credentials
+                    join_group, leave_group, set_multicast, peer_credentials
 Constants           of the kernel that the interpreter lacks, such as UDP_SEGMENT
 
 help(fastsock.Stream), help(fastsock.serve) and so on describe each.

@@ -7,22 +7,26 @@ Receiving and sending many at a time is in the extensions; options are set here.
 from __future__ import annotations
 
 import ipaddress
+import operator
 import socket as _stdlib
+import sys
 
 from fastsock import _constants
-from fastsock._groups import group_request, interface_with
+from fastsock._groups import group_request, interface_request, interface_with
 from fastsock._platform_facts import facts
 from fastsock._recvmmsg import recvmmsg, recvmmsg_into
 from fastsock._sendmmsg import send_segmented, sendmmsg, sendmmsg_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import SupportsIndex
+
     from fastsock._socket_class import socket
 
     _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 __all__ = ["enable_gro", "join_group", "leave_group", "recvmmsg", "recvmmsg_into",
-           "send_segmented", "sendmmsg", "sendmmsg_from"]
+           "send_segmented", "sendmmsg", "sendmmsg_from", "set_multicast"]
 
 # Those that this system's headers, or else Linux's ABI, define.
 _numbers = _constants.table()
@@ -77,6 +81,66 @@ def leave_group(self: socket, group: str, interface: str | int | None = None,
     _change_group(self, "LEAVE", group, interface, source)
 
 
+def set_multicast(self: socket, *, interface: str | int | None = None,
+                  ttl: SupportsIndex | None = None, loopback: bool | None = None) -> None:
+    """Set how this socket sends to multicast groups: ip(7), ipv6(7).
+
+    Each option that is None stays as it is. Receiving is join_group().
+
+    Parameters
+    ----------
+    interface : str or int, optional
+        The name or index of the interface to send by, or (IPv4) an address of it, which the
+        datagrams then come from if the socket has no other. 0 lets the routing table choose,
+        as before the first call.
+    ttl : int, optional
+        0 to 255: how many routers forward a datagram, and one more; the hop limit of IPv6.
+        The system's default is 1, the local network. 0 stays on this host.
+    loopback : bool, optional
+        Whether this host's own members of the group receive the datagrams too. The system's
+        default is True.
+
+    Raises
+    ------
+    ValueError
+        `ttl` is not 0 to 255, or the socket is neither AF_INET nor AF_INET6. Nothing was set.
+    OSError
+        There is no such interface, and nothing was set; or the system refuses an option.
+
+    Notes
+    -----
+    Options: IP_MULTICAST_IF, IP_MULTICAST_TTL and IP_MULTICAST_LOOP; IPV6_MULTICAST_IF,
+    IPV6_MULTICAST_HOPS and IPV6_MULTICAST_LOOP. One system call for each that is given.
+
+    Thread safety: as setsockopt().
+    """
+    if self.family not in (_stdlib.AF_INET, _stdlib.AF_INET6):
+        raise ValueError(f"multicast needs a socket of AF_INET or AF_INET6, not {self.family!r}")
+    of_ipv6 = self.family == _stdlib.AF_INET6
+    level = _stdlib.IPPROTO_IPV6 if of_ipv6 else _stdlib.IPPROTO_IP
+    options: list[tuple[int, int | bytes]] = []
+    if interface is not None:
+        index = _index_of(interface)
+        if of_ipv6:
+            options.append((_stdlib.IPV6_MULTICAST_IF, index.to_bytes(4, sys.byteorder)))
+        else:
+            options.append((_stdlib.IP_MULTICAST_IF,
+                            interface_request(index, _address_in(interface))))
+    # For IPv4 a single byte, which every system takes; the BSDs refuse an int.
+    if ttl is not None:
+        hops = operator.index(ttl)
+        if not 0 <= hops <= 255:
+            raise ValueError(f"ttl must be 0 to 255, not {hops}")
+        options.append((_stdlib.IPV6_MULTICAST_HOPS, hops) if of_ipv6 else (
+            _stdlib.IP_MULTICAST_TTL, bytes([hops])))
+    if loopback is not None:
+        flag = bool(loopback)
+        options.append((_stdlib.IPV6_MULTICAST_LOOP, int(flag)) if of_ipv6 else (
+            _stdlib.IP_MULTICAST_LOOP, bytes([flag])))
+    for option, value in options:
+        self.setsockopt(level, option, value)
+
+
 def _change_group(sock: socket, verb: str, group: str, interface: str | int | None,
                   source: str | None) -> None:
     address = _address_of(sock, group, "group")
@@ -105,13 +169,22 @@ def _index_of(interface: str | int | None) -> int:
         return 0
     if isinstance(interface, int):
         return interface
-    try:
-        address = ipaddress.IPv4Address(interface)
-    except ValueError:
+    address = _address_in(interface)
+    if address is None:
         return _stdlib.if_nametoindex(interface)
     if index := interface_with(address):
         return index
     raise OSError(f"no interface has the address {interface}")
+
+
+def _address_in(interface: str | int) -> ipaddress.IPv4Address | None:
+    """The address by which an interface is given; None for a name or an index."""
+    if not isinstance(interface, str):  # four bytes would be one, too
+        return None
+    try:
+        return ipaddress.IPv4Address(interface)
+    except ValueError:
+        return None
 
 
 # A name that this system lacks is absent.

@@ -66,6 +66,7 @@ class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
         sendmmsg, sendmmsg_from = _datagrams.sendmmsg, _datagrams.sendmmsg_from
         send_segmented, enable_gro = _datagrams.send_segmented, _datagrams.enable_gro
         join_group, leave_group = _datagrams.join_group, _datagrams.leave_group
+        set_multicast = _datagrams.set_multicast
     else:
         # The stdlib's own, or "object is not safe to make" for ssl and subclasses.
         __new__ = stdlib_class.__new__
@@ -73,7 +74,7 @@ class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
         recvmmsg, recvmmsg_into = _Later(), _Later()
         sendmmsg, sendmmsg_from = _Later(), _Later()
         send_segmented, enable_gro = _Later(), _Later()
-        join_group, leave_group = _Later(), _Later()
+        join_group, leave_group, set_multicast = _Later(), _Later(), _Later()
 
     def __reduce_ex__(  # type: ignore[override]  # object's takes what is no int, too
             self, protocol: int) -> str | tuple[object, ...]:

@@ -8,10 +8,12 @@ import sys
 
 import pytest
 
+import fastsock
 from tests.conftest import TIMEOUT_S, requires_program
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
-NEED_FASTSOCK = {"dns_responder.py", "redis_client.py", "resp_server.py", "round_trips.py"}
+NEED_FASTSOCK = {"dns_responder.py", "multicast_roll_call.py", "redis_client.py",
+                 "resp_server.py", "round_trips.py"}
 
 
 def run(name, *arguments, folder):
@@ -51,6 +53,30 @@ def dns_responder(folder, *names):
         finally:
             server.terminate()
     assert server.returncode == 0
+
+
+def test_the_multicast_roll_call(tmp_path):
+    program = [sys.executable, "-P", EXAMPLES / "multicast_roll_call.py"]
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as reserved:  # a port that is free
+        reserved.bind(("127.0.0.1", 0))
+        port = str(reserved.getsockname()[1])
+    program += ["--interface", "127.0.0.1", "--port", port]
+    with contextlib.ExitStack() as stack:
+        members = []
+        for name in ("printer", "scanner"):
+            member = stack.enter_context(subprocess.Popen(
+                [*program, "member", name], cwd=tmp_path, stdout=subprocess.PIPE, text=True))
+            stack.callback(member.terminate)
+            members.append(member)
+            assert member.stdout.readline() == f"member of 239.255.77.20 {port}\n"
+        shown = run("multicast_roll_call.py", *program[3:], "ask", "--count", 2, "--wait",
+                    TIMEOUT_S, folder=tmp_path)
+        names = {line.partition(" at ")[0] for line in shown.splitlines()}
+        assert names == {"printer", "scanner"}
+    assert [member.returncode for member in members] == [0, 0]
+    alone = subprocess.run([*program, "ask", "--wait", "0.05"], cwd=tmp_path, check=False,
+                           timeout=TIMEOUT_S)
+    assert alone.returncode == 1  # nobody is left
 
 
 @requires_program("dig")

@@ -24,7 +24,8 @@ LEFT_OUT = (
     "MTU that changes: messages", "MTU that changes: Relay", "MTU 1280",
     "unreachable: a router's routes", "unreachable: nobody", "silent: ", "several addresses: all",
     "gone for good, silent: sendall, timeout", "gone for good, down: sendall, blocking",
-    "a host that is unreachable", "between datagrams: recvmmsg_into",
+    "a host that is unreachable", "multicast: interface by address",
+    "between datagrams: recvmmsg_into",
     "between datagrams: recv, IPv6", "between datagrams: recvmmsg, IPv6")
 #: But one of each kind, at least.
 KEPT = ("packets dropped: Stream", "packets doubled: messages of Lines",

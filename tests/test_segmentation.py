@@ -281,91 +281,13 @@ def test_a_system_that_lacks_packet_info(monkeypatch):
         fastsock.PacketInfo(local="127.0.0.1").ancillary()
 
 
-@pytest.mark.parametrize("source", [None, "127.0.0.1"])
-@pytest.mark.parametrize("interface", ["lo", "127.0.0.1", "index"])
-def test_multicast(interface, source):
-    group = "239.255.77.1"
-    interface = fastsock.if_nametoindex("lo") if interface == "index" else interface
-    with fastsock.socket(type=fastsock.SOCK_DGRAM) as receiver, \
-            fastsock.socket(type=fastsock.SOCK_DGRAM) as sender:
-        receiver.bind((group, 0))
-        receiver.settimeout(TIMEOUT_S)
-        sender.setsockopt(fastsock.IPPROTO_IP, fastsock.IP_MULTICAST_IF,
-                          fastsock.inet_aton("127.0.0.1"))
-        receiver.join_group(group, interface, source)
-        sender.sendto(b"hello", receiver.getsockname())
-        assert receiver.recvmmsg(1)[0][0] == b"hello"
-        receiver.leave_group(group, interface, source)
-        with pytest.raises(OSError):
-            receiver.leave_group(group, interface, source)
-
-
-def test_an_address_that_no_interface_has():
-    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock:
-        with pytest.raises(OSError, match="no interface has the address 192.0.2.1"):
-            sock.join_group("239.255.77.1", "192.0.2.1")
-
-
-@pytest.mark.parametrize("zone", [False, True])
-def test_multicast_over_ipv6(zone):
-    group = "ff02::7777" + f"%{fastsock.if_nametoindex('lo')}" * zone
-    with fastsock.socket(fastsock.AF_INET6, fastsock.SOCK_DGRAM) as receiver:
-        try:
-            receiver.join_group(group, "lo")
-        except OSError as error:
-            pytest.skip(f"no multicast on lo: {error}")
-        receiver.leave_group(group, "lo")
-        with pytest.raises(OSError):
-            receiver.leave_group(group, "lo")
-
-
-def test_an_interface_that_the_routing_table_chooses():
-    # Which one, if there is any, is what it is for the option that the stdlib knows.
-    group = "239.255.77.2"
-
-    def plain(sock):
-        sock.setsockopt(fastsock.IPPROTO_IP, fastsock.IP_ADD_MEMBERSHIP,
-                        fastsock.inet_aton(group) + fastsock.inet_aton("0.0.0.0"))
-
-    def outcome(join):
-        with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock:
-            try:
-                join(sock)
-            except OSError as error:
-                return error.errno
-            sock.leave_group(group)
-            return None
-
-    assert outcome(lambda sock: sock.join_group(group)) == outcome(plain)
-
-
-def test_an_interface_that_is_not_there():
-    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock:
-        with pytest.raises(OSError, match="no interface has the address 192.0.2.1"):
-            sock.join_group("239.255.77.3", "192.0.2.1")
-        with pytest.raises(OSError):
-            sock.join_group("239.255.77.3", "no such")
-
-
-@pytest.mark.parametrize("missing, change", [
-    ("MCAST_JOIN_GROUP", lambda sock: sock.join_group("239.255.77.4", "lo")),
-    ("MCAST_LEAVE_SOURCE_GROUP",
-     lambda sock: sock.leave_group("239.255.77.4", "lo", "127.0.0.1")),
-    pytest.param("UDP_GRO", lambda sock: sock.enable_gro(),
-                 marks=requires_facility("segmentation"))], ids=["join", "leave", "gro"])
-def test_a_system_that_lacks_an_option(monkeypatch, missing, change):
+@requires_facility("segmentation")
+def test_a_system_that_lacks_an_option(monkeypatch):
     from fastsock import _datagrams
-    monkeypatch.delitem(_datagrams._numbers, missing)
+    monkeypatch.delitem(_datagrams._numbers, "UDP_GRO")
     with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock, \
-            pytest.raises(OSError, match=f"this system has no {missing}"):
-        change(sock)
-
-
-@pytest.mark.parametrize("group, error", [("10.0.0.1", ValueError), ("ff02::1", ValueError),
-                                          ("no address", ValueError), (None, ValueError)])
-def test_bad_groups(group, error):
-    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock, pytest.raises(error):
-        sock.join_group(group)
+            pytest.raises(OSError, match="this system has no UDP_GRO"):
+        sock.enable_gro()
 
 
 SENDER = """

@@ -1,15 +1,20 @@
-"""Multicast groups: what join_group() gives to setsockopt(2), and interfaces by address.
+"""Multicast: what join_group() and set_multicast() give to setsockopt(2), and interfaces
+by address.
 
 Rules: the structures are the system's own (RFC 3678): their layout is no other system's.
 """
 
 cimport fastsock._libc as libc
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EADDRNOTAVAIL
 from libc.string cimport memcmp, memcpy, memset
 
 from fastsock._errors cimport raise_errno
 from fastsock._libc cimport AF_INET, AF_INET6, sockaddr, sockaddr_in, sockaddr_in6
-from fastsock._platform cimport FASTSOCK_SET_SA_LEN, FastsockGroup
+from fastsock._platform cimport (
+    FASTSOCK_HAS_INTERFACE_INDEX, FASTSOCK_SET_SA_LEN, FastsockGroup, FastsockInterface,
+    fastsock_set_interface,
+)
 
 cdef extern from "<ifaddrs.h>" nogil:
     cdef struct ifaddrs:
@@ -63,13 +68,43 @@ cdef int write_address(sockaddr *target, object address) except -1:
     return 0
 
 
+def interface_request(unsigned int interface, address):
+    """What the option IP_MULTICAST_IF takes.
+
+    Parameters
+    ----------
+    interface : int
+        Its index; 0: the routing table chooses.
+    address : ipaddress.IPv4Address or None
+        The address of the interface to send from.
+    """
+    cdef FastsockInterface request
+    cdef char[4] packed
+    memset(packed, 0, sizeof(packed))
+    if address is not None:
+        memcpy(packed, <const char *><bytes>address.packed, sizeof(packed))
+    elif interface and not FASTSOCK_HAS_INTERFACE_INDEX:
+        if not find_interface(&interface, packed):
+            raise_errno(EADDRNOTAVAIL)
+    fastsock_set_interface(&request, interface, packed)
+    return PyBytes_FromStringAndSize(<char *>&request, sizeof(request))
+
+
 def interface_with(address):
     """The index of the interface that has the IPv4 address; 0: none has it."""
-    cdef bytes packed = address.packed
-    cdef const char *wanted = packed
+    cdef unsigned int index = 0
+    cdef char[4] packed
+    memcpy(packed, <const char *><bytes>address.packed, sizeof(packed))
+    find_interface(&index, packed)
+    return index
+
+
+cdef int find_interface(unsigned int *index, char *packed) except -1:
+    """Look up an IPv4 address: its interface if `index` is 0, else the interface's first."""
     cdef ifaddrs *found = NULL
     cdef ifaddrs *entry
-    cdef unsigned int index = 0
+    cdef sockaddr_in *inet
+    cdef bint is_found = False
     cdef int failed, error
     with nogil:
         failed = getifaddrs(&found)
@@ -77,10 +112,16 @@ def interface_with(address):
     if failed:
         raise_errno(error)
     entry = found
-    while entry != NULL and index == 0:
-        if (entry.ifa_addr != NULL and entry.ifa_addr.sa_family == AF_INET
-                and memcmp(&(<sockaddr_in *>entry.ifa_addr).sin_addr, wanted, 4) == 0):
-            index = if_nametoindex(entry.ifa_name)
+    while entry != NULL and not is_found:
+        if entry.ifa_addr != NULL and entry.ifa_addr.sa_family == AF_INET:
+            inet = <sockaddr_in *>entry.ifa_addr
+            if index[0] == 0:
+                is_found = memcmp(&inet.sin_addr, packed, 4) == 0
+                if is_found:
+                    index[0] = if_nametoindex(entry.ifa_name)
+            elif if_nametoindex(entry.ifa_name) == index[0]:
+                is_found = True
+                memcpy(packed, &inet.sin_addr, 4)
         entry = entry.ifa_next
     freeifaddrs(found)
-    return index
+    return is_found

@@ -24,6 +24,13 @@ cdef extern from "_platform.h" nogil:
         sockaddr_storage gsr_group
         sockaddr_storage gsr_source
 
+    ctypedef struct FastsockInterface:
+        pass
+
+    const bint FASTSOCK_HAS_INTERFACE_INDEX
+    void fastsock_set_interface(FastsockInterface *target, unsigned int index,
+                                const void *address)
+
     ctypedef struct FastsockMessage:
         msghdr msg_hdr
         unsigned int msg_len

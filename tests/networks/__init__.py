@@ -13,7 +13,7 @@ tests/test_networks.py runs a part of it.
 def scenarios():
     """All of them: {name: (function, the implementations it runs on)}."""
     from tests.networks import (  # noqa: F401
-        _chopped, _families, _icmp, _links, _mtu, _packets, _refusals,
+        _chopped, _families, _icmp, _links, _mtu, _multicast, _packets, _refusals,
     )
     from tests.networks._tally import SCENARIOS
     return SCENARIOS
