@@ -44,7 +44,7 @@ def public_callables():
         found[name] = value
         for base in value.__mro__ if isinstance(value, type) else ():
             for method in vars(base) if is_ours(base) else ():
-                member = getattr(value, method)
+                member = getattr(value, method, None)  # None: a build without it
                 if not method.startswith("_") and callable(member):
                     found[f"{name}.{method}"] = member
     return found

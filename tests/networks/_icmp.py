@@ -1,8 +1,10 @@
 """Scenarios of ICMP's errors on UDP: what a port, a host or a router refuses.
 
-Rules: single calls report what the stdlib's do, in the same order. Batches report an error that
-waits when they are called, and lose no datagram that arrived. What sendmmsg(2) itself does not
-tell, an error that comes in the midst of a batch, is in the error queue (IP_RECVERR).
+Rules: an error is at its socket before the next call (`wait_for_refusals()`), so that it makes
+no difference when it arrives. Single calls report what the stdlib's do, in the same order.
+Batches report an error that waits when they are called, and lose no datagram that arrived. What
+sendmmsg(2) itself does not tell, an error that comes in the midst of a batch, is in the error
+queue (IP_RECVERR).
 """
 
 import errno
@@ -41,6 +43,7 @@ def heard(space, before=0):
 
 def wait_for_refusals(space, before, count=1):
     wait_until(lambda: heard(space, before) >= count, "ICMP refused it")
+    space.settle()
 
 
 def refused(host, expected, socket_options, _, tally, chance):

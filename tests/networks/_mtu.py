@@ -171,6 +171,7 @@ def refused_on_the_way(_, tally, chance):
                 found = [outcome(lambda: client.send(bytes(1000)))]
                 wait_until(lambda: router.counter("Icmp", "OutDestUnreachs") > refusals
                            and near.counter("Icmp", "InDestUnreachs") > 0, "the router refused it")
+                near.settle()
                 # What was too large, and then one after the other.
                 found += [outcome(lambda: client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))]
                 if hasattr(client, "sendmmsg"):

@@ -11,12 +11,15 @@ process ends.
 
 import contextlib
 import ctypes
+import errno
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 CLONE_NEWNET = 0x40000000
 CLONE_NEWUSER = 0x10000000
@@ -125,6 +128,36 @@ class Namespace:
         names, values = (line.split() for line in lines if line.startswith(f"{group}:"))
         return int(values[names.index(name)])
 
+    def settle(self):
+        """Return when no processor is in the midst of a packet any more.
+
+        The kernel counts a packet before it sets the error of the socket that it is for. Closing
+        a packet socket waits for an RCU grace period, and packets are handled inside of one.
+        """
+        with self.inside():
+            socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+
+    def wait_for_links(self):
+        """Return when each link carries packets: a link that is set up drops them until the
+        kernel's worker has given it a queue, and says nothing."""
+        for _ in range(2000):
+            with self.inside():
+                found = subprocess.run(["ip", "-oneline", "link"], text=True, check=True,
+                                       capture_output=True).stdout.splitlines()
+            if all(",LOWER_UP" in line and "qdisc noop " not in line
+                   for line in found if ": lo:" not in line):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"a link never came up: {found}")
+
+    def reach(self, host):
+        """Have the hosts on the way to another know one another's link address."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with self.inside(), socket.socket(family) as sock:
+            sock.settimeout(20)
+            found = sock.connect_ex((host, 1))
+        assert found == errno.ECONNREFUSED, f"{host}: {os.strerror(found)}"
+
     def close(self):
         os.close(self.fd)
 
@@ -142,6 +175,8 @@ def linked(mtu=1500):
         near.ip(f"link add {LINK} mtu {mtu} type veth peer name {LINK} mtu {mtu} netns {far.path}")
         for number, space in enumerate((near, far), 1):
             space.ip(*addresses_of(number, mtu), f"link set {LINK} up")
+        for space in (near, far):
+            space.wait_for_links()
         yield near, far
 
 
@@ -159,7 +194,10 @@ NEAR6, FAR6 = "fd77::1", "fd77::2"
 
 @contextlib.contextmanager
 def routed(far_mtu=1500):
-    """Two networks with a router between: 10.77.1.1 and fd77:1::1, 10.77.2.1 and fd77:2::1."""
+    """Two networks with a router between: 10.77.1.1 and fd77:1::1, 10.77.2.1 and fd77:2::1.
+
+    All three have exchanged packets already.
+    """
     with Namespace() as near, Namespace() as router, Namespace() as far:
         # What the far link can't carry is the router's to refuse, not TCP's to know.
         for number, space, mtu in ((1, near, 1500), (2, far, far_mtu)):
@@ -177,6 +215,11 @@ def routed(far_mtu=1500):
         for space in (near, router, far):
             space.set("ipv4/icmp_ratelimit", 0)
             space.set("ipv6/icmp/ratelimit", 0)
+            space.wait_for_links()
+        # Else the first packet is refused, or late, because a host behind is still asked for.
+        near.reach(ROUTED_FAR)
+        if far_mtu >= 1280:
+            near.reach(ROUTED_FAR6)
         yield near, router, far
 
 

@@ -180,8 +180,10 @@ def chosen(socket, tally, chance):
                     {"happy_eyeballs_delay": 0.02, "total_timeout": TIMEOUT_S}]
     with routed() as (near, router, far), contextlib.ExitStack() as stack:
         router.ip("route add blackhole 10.85.0.0/16", "route add blackhole fd85::/16")
-        ask_quickly(router, "r2")
         far.ip(f"addr add 10.77.2.2/24 dev {LINK}", f"addr add fd77:2::2/64 dev {LINK} nodad")
+        for living in ("10.77.2.2", "fd77:2::2"):  # before the router asks less patiently
+            near.reach(living)
+        ask_quickly(router, "r2")
         for listener in listening(socket, far):
             stack.enter_context(listener)
         for living in ("10.77.2.2", "fd77:2::2"):
