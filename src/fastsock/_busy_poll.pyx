@@ -14,14 +14,13 @@ connection costs nothing. Where there is no MSG_DONTWAIT, poll(2) is asked inste
 import os
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.stdlib cimport calloc
 
 cimport fastsock._libc as libc
 from fastsock._arguments cimport as_size
 from fastsock._deadline cimport NO_DEADLINE, monotonic_ns
 from fastsock._fdtable cimport (
-    FASTSOCK_FD_SHARED, FastsockBusyPoll, fastsock_enter, fastsock_leave, fastsock_owned_fd,
-    state_of,
+    FASTSOCK_FD_SHARED, FastsockBusyPoll, fastsock_busy_poll_of, fastsock_enter,
+    fastsock_leave, fastsock_owned_fd, state_of,
 )
 from fastsock._libc cimport (
     EAGAIN, EINTR, EWOULDBLOCK, SOL_SOCKET, poll, pollfd, setsockopt,
@@ -165,20 +164,20 @@ cdef int set_socket_busy_poll(SocketHead *sock, object microseconds) except -1:
     """
     cdef Py_ssize_t busy_poll_us = checked(microseconds)
     cdef FdState *state = state_of(sock.fd)
+    cdef FastsockBusyPoll *asked
     cdef int busy_us
     if sock.fd < 0:
         raise OSError(libc.EBADF, "set_busy_poll() on a closed socket")
     if state.flags & FASTSOCK_FD_SHARED:
         raise OSError(libc.ENOMEM, f"no room to remember the busy poll of fd {sock.fd}")
-    if state.busy_poll == NULL:
-        if busy_poll_us == 0:
-            return 0
-        state.busy_poll = <FastsockBusyPoll *>calloc(1, sizeof(FastsockBusyPoll))
-        if state.busy_poll == NULL:
-            raise MemoryError
-    state.busy_poll.owner = <const void *>sock if busy_poll_us else NULL
-    state.busy_poll.busy_poll_us = <uint32_t>busy_poll_us
-    state.busy_poll.failures = state.busy_poll.skipped = 0
+    if state.busy_poll == NULL and busy_poll_us == 0:
+        return 0
+    asked = fastsock_busy_poll_of(state)
+    if asked == NULL:
+        raise MemoryError
+    asked.owner = <const void *>sock if busy_poll_us else NULL
+    asked.busy_poll_us = <uint32_t>busy_poll_us
+    asked.failures = asked.skipped = 0
     if FASTSOCK_SO_BUSY_POLL >= 0:
         busy_us = <int>busy_poll_us
         setsockopt(sock.fd, SOL_SOCKET, FASTSOCK_SO_BUSY_POLL, &busy_us, sizeof(busy_us))

@@ -7,12 +7,15 @@ an object or is closed.
 """
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint16_t
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr, parse_address
 from fastsock._deadline cimport NO_DEADLINE, deadline_after
 from fastsock._errors cimport attach, raise_errno, raise_timeout
+from fastsock._fdtable cimport (
+    FdState, fastsock_mode_changes, fastsock_timeout_now, state_of,
+)
 from fastsock._libc cimport (
     EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EISCONN, EWOULDBLOCK, POLLERR, POLLIN, POLLOUT,
     SO_ERROR, SOL_SOCKET, poll, pollfd, sockaddr, socklen_t,
@@ -67,27 +70,42 @@ cdef int establish(SocketHead *sock, object address, str caller,
     """Connect; returns 0 or the error number. Raises for a bad address only, and
     what a signal handler raises."""
     cdef SocketAddress parsed
+    cdef FdState *state
     cdef int fd, failed, error
+    cdef int64_t timeout_ns, current_ns
+    cdef uint16_t mode_changes
     parse_address(sock, address, &parsed, caller)
     PySys_Audit("socket.connect", "OO", <PyObject *>sock, <PyObject *>address)
     fd = sock.fd
+    timeout_ns = sock.timeout_ns
+    state = state_of(fd)
+    mode_changes = fastsock_mode_changes(state)
     with nogil:
         failed = libc.connect(fd, <sockaddr *>&parsed.storage, parsed.size)
         error = libc.errno
     if not failed:
         return 0
+    # By the timeout that the socket has now, as internal_connect().
+    current_ns = fastsock_timeout_now(&sock.timeout_ns)
     if error == EINTR:
         PyErr_CheckSignals()
-        if sock.timeout_ns == 0:
+        current_ns = fastsock_timeout_now(&sock.timeout_ns)
+        if current_ns == 0:
             return error
-    elif error != EINPROGRESS or sock.timeout_ns <= 0:
+    elif error != EINPROGRESS or current_ns == 0:
         return error
-    return finish_connecting(sock, fd, timed_out)
+    elif current_ns < 0:
+        if timeout_ns == 0 or fastsock_mode_changes(state) == mode_changes:
+            return error  # O_NONBLOCK was set through a dup
+        # Another thread's settimeout() set it and has cleared it again (the stdlib raises).
+        current_ns = timeout_ns
+    return finish_connecting(sock, fd, current_ns, timed_out)
 
 
-cdef int finish_connecting(SocketHead *sock, int fd, bint *timed_out) except? -1:
+cdef int finish_connecting(SocketHead *sock, int fd, int64_t timeout_ns,
+                           bint *timed_out) except? -1:
     """Wait until the connection stands or failed; returns 0 or the error number."""
-    cdef int64_t deadline_ns = deadline_after(sock.timeout_ns)
+    cdef int64_t deadline_ns = deadline_after(timeout_ns)
     cdef int outcome
     cdef socklen_t size
     while True:
@@ -158,11 +176,16 @@ cdef list accept_many(SocketHead *sock, object cls, Py_ssize_t limit):
     """
     cdef list connections = [accept(sock, cls)]
     cdef int fd = sock.fd
+    cdef FdState *state = state_of(fd)
+    cdef uint16_t mode_changes = fastsock_mode_changes(state)
     cdef bint is_nonblocking = fastsock_is_nonblocking(fd) > 0
     cdef SocketAddress peer
     cdef Py_ssize_t accepted
     cdef int error
     while len(connections) < limit and sock.fd == fd:
+        if fastsock_mode_changes(state) != mode_changes:  # by another thread's settimeout()
+            mode_changes = fastsock_mode_changes(state)
+            is_nonblocking = fastsock_is_nonblocking(fd) > 0
         if not is_nonblocking and not has_waiting(fd):
             break
         with nogil:

@@ -6,7 +6,7 @@
  * too high for the table share one entry, and nobody has to ask whether there is one.
  *
  * Written under the GIL. On free-threaded builds several threads may write at
- * once: `in_flight` is then counted atomically, and a hint may get lost.
+ * once: the two counters are then atomic, and a hint may get lost.
  */
 #ifndef FASTSOCK_FDTABLE_H
 #define FASTSOCK_FDTABLE_H
@@ -35,7 +35,8 @@ typedef struct {
 } FastsockBusyPoll;
 
 typedef struct {
-    int32_t in_flight;     /* threads inside a released call on this fd */
+    uint16_t in_flight;    /* threads inside a released call on this fd */
+    uint16_t mode_changes; /* how often settimeout() may have changed O_NONBLOCK */
     uint8_t reluctance[2]; /* receive, send: 0 and 1 try first, 2 and 3 wait first */
     uint8_t fills_room;    /* receives lately filled their room: 0 and 1 no, 2 and 3 yes */
     uint8_t flags;
@@ -103,6 +104,50 @@ static inline void fastsock_leave(FdState *state)
 #else
     state->in_flight--;
 #endif
+}
+
+/* A settimeout() changes O_NONBLOCK: before it is set, and after it was cleared. */
+static inline void fastsock_note_mode_change(FdState *state)
+{
+#ifdef Py_GIL_DISABLED
+    __atomic_fetch_add(&state->mode_changes, 1, __ATOMIC_ACQ_REL);
+#else
+    state->mode_changes++;
+#endif
+}
+
+static inline uint16_t fastsock_mode_changes(const FdState *state)
+{
+    return __atomic_load_n(&state->mode_changes, __ATOMIC_ACQUIRE);
+}
+
+/* An object's timeout, where another thread may be setting it. */
+static inline int64_t fastsock_timeout_now(const int64_t *timeout_ns)
+{
+    return __atomic_load_n(timeout_ns, __ATOMIC_ACQUIRE);
+}
+
+static inline void fastsock_store_timeout(int64_t *place, int64_t timeout_ns)
+{
+    __atomic_store_n(place, timeout_ns, __ATOMIC_RELEASE);
+}
+
+/* The memory of an fd's busy polls, which stays: other threads may be reading it. NULL if
+   there is no memory. */
+static inline FastsockBusyPoll *fastsock_busy_poll_of(FdState *state)
+{
+    FastsockBusyPoll *found = __atomic_load_n(&state->busy_poll, __ATOMIC_ACQUIRE);
+    FastsockBusyPoll *made;
+    if (found != NULL)
+        return found;
+    made = (FastsockBusyPoll *)calloc(1, sizeof(FastsockBusyPoll));
+    if (made != NULL
+        && !__atomic_compare_exchange_n(&state->busy_poll, &found, made, 0,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        free(made); /* another thread was faster */
+        made = found;
+    }
+    return made;
 }
 
 /* The fd that an object owns now, read without the GIL while others may change it. */

@@ -1,6 +1,6 @@
 # What is known of each file descriptor. Its rules are in `_fdtable.h`.
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 cdef extern from "_fdtable.h" nogil:
     const bint FASTSOCK_HAS_GIL
@@ -13,7 +13,8 @@ cdef extern from "_fdtable.h" nogil:
         uint16_t skipped
 
     ctypedef struct FdState:
-        int32_t in_flight
+        uint16_t in_flight
+        uint16_t mode_changes
         uint8_t reluctance[2]
         uint8_t fills_room
         uint8_t flags
@@ -25,6 +26,11 @@ cdef extern from "_fdtable.h" nogil:
     int fastsock_take_fd(int *fd)
     void fastsock_enter(FdState *state)
     void fastsock_leave(FdState *state)
+    void fastsock_note_mode_change(FdState *state)
+    uint16_t fastsock_mode_changes(const FdState *state)
+    int64_t fastsock_timeout_now(const int64_t *timeout_ns)
+    void fastsock_store_timeout(int64_t *place, int64_t timeout_ns)
+    FastsockBusyPoll *fastsock_busy_poll_of(FdState *state)
 
 cdef FdState **chunks
 

@@ -10,7 +10,7 @@ if chunks == NULL:
 cdef void forget(int fd) noexcept:
     """The fd belongs to a new socket: nothing that was known holds.
 
-    `in_flight` stays: a thread may still be inside a call on the old one.
+    The counters stay: a thread may still be inside a call on the old one.
     """
     cdef FdState *state = state_of(fd)
     state.reluctance[0] = state.reluctance[1] = 0

@@ -36,7 +36,7 @@ cdef extern from "<sys/socket.h>" nogil:
     const int SOL_SOCKET, SO_ERROR, SO_TYPE
     const int SCM_RIGHTS
     const int MSG_DONTWAIT, MSG_PEEK, MSG_TRUNC, MSG_NOSIGNAL, MSG_CTRUNC
-    const int SO_RCVLOWAT
+    const int SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO
 
     cdef struct sockaddr:
         sa_family_t sa_family

@@ -9,6 +9,7 @@ cdef object adopt_fd(object cls, int fd, int family, int type, int proto)
 cdef int meet(SocketHead *sock) except -1
 cdef tuple open_pair(object cls, int family, int type, int proto)
 cdef int close_socket(SocketHead *sock) except -1
+cdef void note_mode_change(SocketHead *sock) noexcept
 cdef int set_timeout(SocketHead *sock, int64_t timeout_ns) except -1
 cdef int64_t parse_timeout(object timeout) except? -2
 cdef enum:

@@ -17,7 +17,10 @@ from libc.stdint cimport int64_t
 cimport fastsock._libc as libc
 from fastsock._errors cimport raise_errno
 from fastsock cimport _fdtable
-from fastsock._fdtable cimport FASTSOCK_FD_HAS_GRO, fastsock_take_fd, forget, state_of
+from fastsock._fdtable cimport (
+    FASTSOCK_FD_HAS_GRO, fastsock_note_mode_change, fastsock_store_timeout, fastsock_take_fd,
+    forget, state_of,
+)
 from fastsock._libc cimport ECONNRESET, SOCK_DGRAM, SO_RCVLOWAT, SOL_SOCKET
 from fastsock._object cimport complete, new_socket
 from fastsock._platform cimport (
@@ -153,14 +156,31 @@ cdef int set_timeout(SocketHead *sock, int64_t timeout_ns) except -1:
     From one timeout above 0 to another the mode stays. Into None and 0 it is set
     each time: O_NONBLOCK belongs to the open file, which others may share, and
     programs repair it that way.
+
+    Without a GIL the order counts: a call of another thread that meets O_NONBLOCK finds a
+    timeout, or that the mode has changed since (`_wait.pyx`).
     """
-    cdef bint mode_stays = sock.timeout_ns > 0 and timeout_ns > 0
-    sock.timeout_ns = timeout_ns
-    if mode_stays and sock.fd >= 0:
+    cdef int fd = sock.fd
+    cdef int failed
+    if sock.timeout_ns > 0 and timeout_ns > 0 and fd >= 0:
+        fastsock_store_timeout(&sock.timeout_ns, timeout_ns)
         return 0
-    if fastsock_set_nonblocking(sock.fd, timeout_ns >= 0) < 0:
+    if timeout_ns >= 0:
+        note_mode_change(sock)
+        fastsock_store_timeout(&sock.timeout_ns, timeout_ns)
+        failed = fastsock_set_nonblocking(fd, True)
+    else:
+        failed = fastsock_set_nonblocking(fd, False)
+        note_mode_change(sock)
+        fastsock_store_timeout(&sock.timeout_ns, timeout_ns)  # the stdlib's stays, too
+    if failed < 0:
         raise_errno(libc.errno)
     return 0
+
+
+cdef void note_mode_change(SocketHead *sock) noexcept:
+    """O_NONBLOCK of this object's fd changes, or has changed, by its settimeout()."""
+    fastsock_note_mode_change(state_of(sock.fd))
 
 
 cdef int64_t parse_timeout(object timeout) except? -2:

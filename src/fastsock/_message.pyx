@@ -142,7 +142,7 @@ cdef object recvmsg_into(SocketHead *sock, object buffers, Py_ssize_t control_si
 cdef object sendmsg(SocketHead *sock, object buffers, object messages, int flags,
                     object address):
     """sendmsg(2) of an iterable of buffers; returns how many bytes the kernel took."""
-    cdef Budget budget = budget_of(sock)
+    cdef Budget budget
     cdef Vector vector = Vector()
     cdef SocketAddress destination
     cdef Message message
@@ -160,8 +160,9 @@ cdef object sendmsg(SocketHead *sock, object buffers, object messages, int flags
     message.header.msg_iovlen = vector.count
     try:
         pack(messages, &message.header)
+        budget = budget_of(sock)  # all that calls code of others is over
         # A blocking stream takes all in the plain call; a try might take a part.
-        if sock.type != SOCK_STREAM or sock.timeout_ns >= 0:
+        if sock.type != SOCK_STREAM or budget.timeout_ns >= 0:
             traits = traits_of(sock, flags, 0, False)
         sent = call(sock, &SENDMSG, &message, traits, &budget)
         FASTSOCK_COUNT(counters.bytes_out, sent)

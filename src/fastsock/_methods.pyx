@@ -33,7 +33,7 @@ from fastsock._enums cimport family_member, type_member
 from fastsock._errors cimport raise_errno
 from fastsock._lifecycle cimport (
     TIMEOUT_BLOCKS, TIMEOUT_NOT_PLAIN, close_socket, open_pair, open_socket, parse_timeout,
-    set_timeout, adopt_fd, meet,
+    set_timeout, adopt_fd, meet, note_mode_change,
 )
 from fastsock._libc cimport AF_INET, SOCK_STREAM
 from fastsock._object cimport SocketHead
@@ -119,7 +119,9 @@ cdef class SocketMethods:
         cdef SocketHead *head = head_of(self)
         timeout_ns = parse_timeout(timeout)
         if timeout_ns == TIMEOUT_NOT_PLAIN:
+            note_mode_change(head)
             base.settimeout(self, timeout)
+            note_mode_change(head)
         else:
             set_timeout(head, timeout_ns)
 
@@ -129,7 +131,9 @@ cdef class SocketMethods:
         if flag is True or flag is False:
             set_timeout(head, TIMEOUT_BLOCKS if flag else 0)
         else:
+            note_mode_change(head)
             base.setblocking(self, flag)  # what else is taken depends on the version
+            note_mode_change(head)
 
     def getsockopt(self, level, option, buflen=0, /):
         """Get a socket option: getsockopt(2).

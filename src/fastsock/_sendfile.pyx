@@ -8,6 +8,8 @@ an unbounded transfer goes on to the end that the file then has. Whatever ends t
 loop, `offset` and `sent` say what the kernel took.
 """
 
+from libc.stdint cimport int64_t
+
 cimport fastsock._libc as libc
 from fastsock._deadline cimport deadline_after
 from fastsock._errors cimport raise_timeout
@@ -26,7 +28,8 @@ cdef int send_file(SocketHead *sock, FileTransfer *transfer) except -1:
 
     Raises TimeoutError, and what a signal handler raises.
     """
-    cdef bint must_wait = sock.timeout_ns > 0
+    cdef int64_t timeout_ns = sock.timeout_ns  # later settimeout() calls don't count
+    cdef bint must_wait = timeout_ns > 0
     cdef Py_ssize_t piece, sent
     cdef int fd, error
     while True:
@@ -36,7 +39,7 @@ cdef int send_file(SocketHead *sock, FileTransfer *transfer) except -1:
         piece = min(piece, LARGEST_PIECE)
         fd = sock.fd
         if must_wait and wait(
-                sock, fd, POLLOUT, deadline_after(sock.timeout_ns)) == TIMED_OUT:
+                sock, fd, POLLOUT, deadline_after(timeout_ns)) == TIMED_OUT:
             raise_timeout()
         with nogil:
             sent = fastsock_sendfile(fd, transfer.file_fd, transfer.offset, piece)
@@ -46,12 +49,13 @@ cdef int send_file(SocketHead *sock, FileTransfer *transfer) except -1:
         if sent > 0:
             transfer.offset += sent
             transfer.sent += sent
-            must_wait = sock.timeout_ns > 0
+            must_wait = timeout_ns > 0
             PyErr_CheckSignals()
         elif error == EINTR:
             PyErr_CheckSignals()
         elif error in (EAGAIN, EWOULDBLOCK):
-            # Also without a timeout: O_NONBLOCK may have been set through a dup.
+            # Also without a timeout: O_NONBLOCK may have been set through a dup, or by
+            # another thread's settimeout().
             must_wait = True
         else:
             return error

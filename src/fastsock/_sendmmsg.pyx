@@ -375,7 +375,7 @@ def send_segmented(self, data, segment_size, address=None, /):
     Source: udp(7), kernel commit bec1f6f69736.
     """
     cdef SocketHead *head = head_of(self)
-    cdef Budget budget = budget_of(head)
+    cdef Budget budget
     cdef Py_ssize_t segment = as_size(segment_size)
     cdef SocketAddress destination
     cdef BufferView view
@@ -390,6 +390,7 @@ def send_segmented(self, data, segment_size, address=None, /):
         PySys_Audit("socket.sendmsg", "OO", <PyObject *>self, <PyObject *>address)
     borrow_readable(data, &view)
     try:
+        budget = budget_of(head)
         send_segments(head, <char *>view.buf, view.len, segment, &destination, &budget, &sent)
         return sent
     except BaseException as error:

@@ -303,12 +303,13 @@ cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flag
 cdef Py_ssize_t sendto(SocketHead *sock, const void *memory, Py_ssize_t size, int flags,
                        bint is_plain_memory, object address) except -1:
     """sendto(2) to `address`; returns how many bytes the kernel took."""
-    cdef Budget budget = budget_of(sock)
+    cdef Budget budget
     cdef SocketAddress destination
     cdef Transfer transfer
     cdef Py_ssize_t sent
     parse_address(sock, address, &destination, "sendto")
     PySys_Audit("socket.sendto", "OO", <PyObject *>sock, <PyObject *>address)
+    budget = budget_of(sock)  # resolving a name takes long, and an audit hook is any code
     transfer.memory = <void *>memory
     transfer.size = size
     transfer.flags = flags

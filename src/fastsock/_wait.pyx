@@ -18,24 +18,31 @@ Rules (PEP 475, and CPython's sock_call_ex):
     otherwise the call is made again, with what is left of the time.
   * poll(2) may say ready and be wrong (a datagram with a bad checksum is dropped
     at recv): on EAGAIN a socket with a timeout waits again.
+  * Another thread may change the timeout during an operation. The deadline is computed
+    from the timeout at the start; EAGAIN is judged by the current one (`after_eagain`).
   * The GIL is kept only if no other thread is inside a released call on this fd:
     MSG_DONTWAIT still waits for the kernel's lock of the socket.
 """
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t
 
 cimport fastsock._libc as libc
 from fastsock._deadline cimport (
-    NO_DEADLINE, deadline_after, has_passed, monotonic_ns, remaining_ms,
+    NO_DEADLINE, NS_PER_S, deadline_after, has_passed, monotonic_ns, remaining_ms,
 )
 from fastsock._errors cimport raise_errno, raise_timeout
 from fastsock._fdtable cimport (
-    FASTSOCK_HAS_GIL, FdState, fastsock_enter, fastsock_leave, learn, lowat_in_use, state_of,
+    FASTSOCK_HAS_GIL, FdState, fastsock_enter, fastsock_leave, fastsock_mode_changes,
+    fastsock_timeout_now, learn, lowat_in_use, state_of,
 )
-from fastsock._libc cimport EAGAIN, EBADF, EINTR, EWOULDBLOCK, poll, pollfd
+from fastsock._libc cimport (
+    EAGAIN, EBADF, EINTR, EWOULDBLOCK, SOL_SOCKET, SO_RCVTIMEO, SO_SNDTIMEO, getsockopt, poll,
+    pollfd, socklen_t,
+)
 from fastsock._operation cimport RECEIVE, Operation
 from fastsock._platform cimport FASTSOCK_DONTWAIT
 from fastsock._python cimport PyErr_CheckSignals
+from fastsock._select cimport timeval
 from fastsock._busy_poll cimport busy_poll
 from fastsock._stats cimport FASTSOCK_COUNT, POLL, counters
 from fastsock._traits cimport MAY_KEEP_GIL, MAY_BUSY_POLL, MAY_TRY_FIRST
@@ -162,13 +169,49 @@ cdef Py_ssize_t call(SocketHead *sock, const Operation *operation, void *argumen
     return wait_and_call(sock, fd, state, operation, arguments, traits, budget)
 
 
+cdef Step after_eagain(SocketHead *sock, FdState *state, int direction, int64_t timeout_ns,
+                       uint16_t mode_changes, int64_t took_ns) noexcept nogil:
+    """The next step after EAGAIN, by the socket's current timeout, as in sock_call_impl().
+
+    `timeout_ns` is the timeout at the start of the operation, `mode_changes` the counter
+    before the call. If the socket has a timeout now, O_NONBLOCK caused EAGAIN: another thread
+    or a signal handler called settimeout() before the call. If it still blocks, EAGAIN is the
+    result: O_NONBLOCK was set through a dup, or SO_RCVTIMEO expired. But if settimeout()
+    changed the mode and restored it since, the call is repeated (the stdlib raises).
+    """
+    cdef int64_t current_ns = fastsock_timeout_now(&sock.timeout_ns)
+    if timeout_ns == 0 or current_ns == 0:
+        return FAIL
+    if timeout_ns > 0 or current_ns > 0:
+        return POLL_FIRST
+    if (fastsock_mode_changes(state) != mode_changes
+            and not kernel_timeout_expired(sock.fd, direction, took_ns)):
+        return REPEAT
+    return FAIL
+
+
+cdef bint kernel_timeout_expired(int fd, int direction, int64_t took_ns) noexcept nogil:
+    """Was the call at least as long as SO_RCVTIMEO or SO_SNDTIMEO?"""
+    cdef timeval limit
+    cdef socklen_t size = sizeof(limit)
+    cdef int option = SO_RCVTIMEO if direction == RECEIVE else SO_SNDTIMEO
+    cdef int64_t limit_ns
+    if getsockopt(fd, SOL_SOCKET, option, &limit, &size) < 0:
+        return False
+    limit_ns = limit.tv_sec * <int64_t>NS_PER_S + limit.tv_usec * 1000
+    return 0 < limit_ns <= took_ns
+
+
 cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
                               const Operation *operation, void *arguments, int traits,
                               Budget *budget) except -1:
     """`call()`, where nothing was ready or that is likely."""
     cdef bint has_timeout = budget.timeout_ns > 0
+    cdef bint polls_first = has_timeout
     cdef int64_t began_ns, asleep_ns
+    cdef uint16_t mode_changes
     cdef Py_ssize_t result
+    cdef Step step
     cdef int extra_flags = 0
     cdef int error = 0
     if has_timeout and budget.deadline_ns == NO_DEADLINE:
@@ -185,7 +228,8 @@ cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
                 return raise_errno(error)
             check_owner(sock, fd)
         began_ns = monotonic_ns()
-        if has_timeout:
+        mode_changes = fastsock_mode_changes(state)
+        if polls_first:
             if wait(sock, fd, operation.events, budget.deadline_ns) == TIMED_OUT:
                 raise_timeout()
             asleep_ns = monotonic_ns() - began_ns
@@ -202,9 +246,14 @@ cdef Py_ssize_t wait_and_call(SocketHead *sock, int fd, FdState *state,
             return result
         if error == EINTR:
             PyErr_CheckSignals()
-        elif not has_timeout or error not in (EAGAIN, EWOULDBLOCK):
+        elif error not in (EAGAIN, EWOULDBLOCK):
             return raise_errno(error)
         else:
+            step = after_eagain(sock, state, operation.direction, budget.timeout_ns,
+                                mode_changes, 0 if polls_first else asleep_ns)
+            if step == FAIL:
+                return raise_errno(error)
+            polls_first = step == POLL_FIRST
             # poll(2) said ready, and may say so for ever: an unconnected AF_UNIX
             # datagram socket is writable while its receiver's queue is full.
             PyErr_CheckSignals()

@@ -6,17 +6,20 @@ Rules: nothing of Python's is touched without the GIL. What can't be finished at
 as every call of the package does (_wait.pyx), with the GIL taken for that.
 """
 
+from libc.stdint cimport INT64_MAX, int64_t, uint16_t
+
 cimport fastsock._libc as libc
 from fastsock._deadline cimport NO_DEADLINE, deadline_after, has_passed
 from fastsock._errors cimport raise_errno, raise_timeout
-from fastsock._fdtable cimport lowat_in_use
+from fastsock._fdtable cimport FdState, fastsock_mode_changes, lowat_in_use, state_of
 from fastsock._libc cimport EAGAIN, EBADF, EINTR, EWOULDBLOCK, MSG_DONTWAIT, POLLIN, POLLOUT
 from fastsock._object cimport SocketHead
+from fastsock._operation cimport RECEIVE, SEND
 from fastsock._platform cimport FASTSOCK_DONTWAIT
 from fastsock._python cimport PyErr_CheckSignals
 from fastsock._self cimport head_of, overrides
 from fastsock._traits cimport MAY_TRY_FIRST, traits_of
-from fastsock._wait cimport TIMED_OUT, wait
+from fastsock._wait cimport FAIL, POLL_FIRST, TIMED_OUT, Step, after_eagain, wait
 
 
 cdef int borrow(object sock, Handle *handle) except -1:
@@ -62,13 +65,18 @@ cdef Py_ssize_t transfer(Handle *handle, bint sends, void *memory, size_t size, 
     cdef bint tries = (traits_of(head, flags, size, True) & MAY_TRY_FIRST
                        and (sends or not lowat_in_use))
     cdef int extra = FASTSOCK_DONTWAIT if tries else 0
+    cdef FdState *state = state_of(handle.fd)
+    cdef bint polls_first = not tries and handle.timeout_ns > 0
+    cdef uint16_t mode_changes
+    cdef Step step
     cdef Py_ssize_t done
     cdef int error
     while True:
-        if not tries and handle.timeout_ns > 0:
+        if polls_first:
             sleep(handle, events, deadline_ns)
         if head.fd != handle.fd or handle.fd < 0:
             meet(EBADF)
+        mode_changes = fastsock_mode_changes(state)
         if sends:
             done = libc.send(handle.fd, memory, size, flags | extra)
         else:
@@ -83,6 +91,12 @@ cdef Py_ssize_t transfer(Handle *handle, bint sends, void *memory, size_t size, 
                 continue
             if handle.timeout_ns < 0 and extra:
                 extra = 0  # waits in the call itself, as the user set it up (SO_RCVTIMEO)
+                continue
+            # The call may have ended by SO_RCVTIMEO: its duration is not measured here.
+            step = after_eagain(head, state, SEND if sends else RECEIVE, handle.timeout_ns,
+                                mode_changes, INT64_MAX)
+            if step != FAIL:
+                polls_first = step == POLL_FIRST
                 continue
         meet(error)
 
