@@ -6,7 +6,7 @@ loop itself is _loop, a connection is _protocol.
 
 from __future__ import annotations
 
-import os
+import posix
 import threading
 import weakref
 
@@ -316,7 +316,8 @@ def _begin_again() -> None:
         server._begin_again()
 
 
-os.register_at_fork(after_in_child=_begin_again)
+# Not by `os`, where a program may have replaced it.
+posix.register_at_fork(after_in_child=_begin_again)
 
 
 def check_options(who: str, options: Mapping[str, object], *refused: str) -> None:

@@ -9,7 +9,6 @@ connections whose messages it was given. Bytes that are no message end theirs.
 """
 
 import logging
-import threading
 
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
@@ -26,7 +25,16 @@ from fastsock._exceptions import FramingError, LimitOverrunError
 from fastsock._self import own_methods
 
 cdef object logger = logging.getLogger("fastsock.server")
-cdef object of_thread = threading.local()  # `service`: the one that runs in this thread
+cdef str SERVICE = "fastsock.Service"       # in of_thread(): the one that runs in this thread
+
+cdef extern from "Python.h":
+    PyObject *PyThreadState_GetDict() noexcept
+
+
+cdef inline dict of_thread():
+    """This thread's values. Not threading.local, which a program may have replaced."""
+    return <dict><object>PyThreadState_GetDict()
+
 
 cdef enum:
     MOST_GATHERED = 65536       # replies above are sent before more are made
@@ -68,12 +76,12 @@ cdef class Service:
 
     def run(self, function):
         """Internal: call what runs the loop; current_connection() is for its handlers."""
-        previous = getattr(of_thread, "service", None)
-        of_thread.service = self
+        previous = of_thread().get(SERVICE)
+        of_thread()[SERVICE] = self
         try:
             function()
         finally:
-            of_thread.service = previous
+            of_thread()[SERVICE] = previous
 
     def answer_batch(self):
         """Internal: at the end of a wake-up, give the handler all that it brought."""
@@ -474,7 +482,7 @@ def current_connection():
         No handler runs in this thread, or one that takes batches, whose messages come
         from many connections.
     """
-    cdef Service service = getattr(of_thread, "service", None)
+    cdef Service service = of_thread().get(SERVICE)
     if service is None or service.current == NULL:
         raise RuntimeError("current_connection() is for a handler of fastsock.serve() while "
                            "it runs, and not for one with batch=True")

@@ -11,12 +11,14 @@ state) is copied from a socket that the interpreter itself initialised.
 """
 
 import _socket
-import os
 import sys
 
 from cpython.object cimport PyObject, PyTypeObject
 from libc.string cimport memcpy
+from posix.unistd cimport pipe
 
+cimport fastsock._libc as libc
+from fastsock._errors cimport raise_errno
 from fastsock._python cimport TypeSlots
 
 cdef TypeSlots *base_type = <TypeSlots *><PyObject *>_socket.socket
@@ -121,12 +123,15 @@ cdef int _prove_fields(object sample) except -1:
 
 cdef int _prove_new_socket(object cls) except -1:
     """Run inherited methods, one that works and one that fails, on an object of ours."""
-    fd, other = os.pipe()
-    os.close(other)
+    cdef int[2] ends
+    if pipe(ends) < 0:  # not os.pipe(), which a program may have replaced
+        raise_errno(libc.errno)
+    libc.close(ends[1])
+    fd = ends[0]
     try:
         sock = new_socket(cls, fd, _socket.AF_INET, _socket.SOCK_STREAM, 0)
     except:
-        os.close(fd)
+        libc.close(fd)
         raise
     try:
         _expect("fd of an object of ours", fd, _socket.socket.fileno(sock))
@@ -139,7 +144,7 @@ cdef int _prove_new_socket(object cls) except -1:
             _refuse("getsockname() of a pipe", "an OSError", "a name")
     finally:
         _socket.socket.detach(sock)
-        os.close(fd)
+        libc.close(fd)
     return 0
 
 

@@ -4,8 +4,8 @@ Rules: whatever the stdlib takes or refuses is taken or refused here, with its c
 and texts (pytime.c); a wait is never shorter than asked for.
 """
 
+import _socket
 import sys
-import time
 
 from cpython.float cimport PyFloat_AS_DOUBLE
 from libc.limits cimport INT_MAX, INT_MIN
@@ -22,20 +22,23 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLong(object value) except? -1
 
 
+cdef object base = _socket.socket
+
+
 cdef str text_of_overflow(object seconds):
-    """What this interpreter says of a time that a PyTime_t can't hold: releases differ."""
-    said = None
+    """The interpreter's text for a time that a PyTime_t can't hold, which releases change.
+
+    By a method of C on a socket without an fd: no program can replace it, as it may time.sleep().
+    """
+    text = None
     try:
-        time.sleep(seconds)  # refused before it would sleep
+        base.settimeout(base.__new__(base), seconds)
     except OverflowError as error:
-        said = str(caught(error, OverflowError))
-    return said
+        text = str(caught(error, OverflowError))
+    return text
 
 
 cdef bint TAKES_REAL_NUMBERS = sys.hexversion >= 0x030f0000
-
-cdef str FLOAT_TOO_LARGE = text_of_overflow(1e300)
-cdef str INTEGER_TOO_LARGE = text_of_overflow(1 << 70)
 
 
 cdef int64_t ns_of_float(double number, int64_t unit_ns) except? -1:
@@ -44,7 +47,7 @@ cdef int64_t ns_of_float(double number, int64_t unit_ns) except? -1:
     number *= unit_ns
     number = ceil(number) if number >= 0 else floor(number)
     if not -9223372036854775808.0 <= number < 9223372036854775808.0:
-        raise OverflowError(FLOAT_TOO_LARGE)
+        raise OverflowError(text_of_overflow(1e300))
     return <int64_t>number
 
 
@@ -58,14 +61,14 @@ cdef int64_t parse_wait(object timeout, int64_t unit_ns, str wanted) except? -1:
             return ns_of_float(PyFloat_AsDouble(timeout), unit_ns)
         whole = PyLong_AsLongLong(timeout)
     except OverflowError:
-        raise OverflowError(INTEGER_TOO_LARGE) from None
+        raise OverflowError(text_of_overflow(1 << 70)) from None
     except TypeError:
         if TAKES_REAL_NUMBERS:
             raise TypeError("timeout must be a real number or None, not "
                             f"{type_name(timeout)}") from None
         raise TypeError(f"timeout must be {wanted} or None") from None
     if whole > INT64_MAX // unit_ns or whole < -(INT64_MAX // unit_ns):
-        raise OverflowError(INTEGER_TOO_LARGE)
+        raise OverflowError(text_of_overflow(1 << 70))
     return whole * unit_ns
 
 
