@@ -1,1 +1,2 @@
-# For other extension modules only: nothing here is visible from Python.
+# For other extension modules, but for one function.
+def own_finalizer(cls: type) -> None: ...

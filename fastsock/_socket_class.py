@@ -8,7 +8,7 @@ import _socket as _interpreter
 import socket as stdlib_socket  # the module; under another name, since we may stand for it
 import sys
 
-from fastsock import _extras, _methods, _object, _self
+from fastsock import _extras, _lifecycle, _methods, _object, _self
 
 __all__ = ["adopt", "socket", "stdlib_class", "stdlib_socket"]
 
@@ -92,6 +92,7 @@ socket.__module__ = "fastsock"
 _self.register(socket, stdlib_class)
 _self.own_methods(socket)
 _object.prove(socket)
+_lifecycle.own_finalizer(socket)
 
 
 def adopt(sock: stdlib_class) -> socket:

@@ -365,40 +365,6 @@ def test_shutdown(socket, pair):
 
 # -- the collector -----------------------------------------------------------------
 
-def test_a_forgotten_socket_warns(socket):
-    sock = socket.socket()
-    fd, text = sock.fileno(), repr(sock)
-    with pytest.warns(ResourceWarning) as caught:
-        del sock
-        gc.collect()
-    assert str(caught[0].message) == f"unclosed {text}"
-    assert not is_open(fd)
-
-
-def test_a_forgotten_accepted_socket_warns(socket, listener):
-    with socket.create_connection(listener.getsockname(), TIMEOUT_S):
-        accepted, _ = listener.accept()
-        fd, text = accepted.fileno(), repr(accepted)
-        with pytest.warns(ResourceWarning) as caught:
-            del accepted
-            gc.collect()
-    assert str(caught[0].message) == f"unclosed {text}"
-    assert not is_open(fd)
-
-
-def test_a_closed_or_detached_socket_does_not_warn(socket):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        sock = socket.socket()
-        sock.close()
-        del sock
-        sock = socket.socket()
-        fd = sock.detach()
-        del sock
-        gc.collect()
-    os.close(fd)
-
-
 def test_weakref(socket):
     a, b = socket.socketpair()
     with a, b:
