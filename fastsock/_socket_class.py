@@ -111,11 +111,16 @@ def adopt(sock: stdlib_class) -> socket:
     Raises
     ------
     TypeError
-        For an object of another class, such as ssl.SSLSocket.
+        For what is no socket, such as an fd, and for a socket of another class, such as
+        ssl.SSLSocket.
     """
     if type(sock) is stdlib_class:
         sock.__class__ = socket
         _methods.meet_adopted(sock)
+    elif not isinstance(sock, _interpreter.socket):
+        raise TypeError(f"adopt() takes a socket.socket, not {type(sock).__name__!r}"
+                        + (f"; for an open fd use fastsock.socket(fileno={sock!r})"
+                           if type(sock) is int else ""))
     elif type(sock) is not socket:
         raise TypeError(f"adopt() takes a socket.socket, not {type(sock).__name__!r}: "
                         "the methods of a class of its own would be lost")

@@ -230,9 +230,14 @@ def test_adopt_refuses_other_classes():
             assert type(with_close) is cls
         finally:
             with_close.close()
-    for other in (None, 5, object(), fastsock.socket, sys.stdout, [], "socket"):
-        with pytest.raises(TypeError):
+    for other in (None, object(), fastsock.socket, sys.stdout, [], "socket", True):
+        with pytest.raises(TypeError) as caught:
             fastsock.adopt(other)
+        assert str(caught.value) == (
+            f"adopt() takes a socket.socket, not {type(other).__name__!r}")
+    with pytest.raises(TypeError, match=r"not 'int'; for an open fd use "
+                                        r"fastsock.socket\(fileno=3\)"):
+        fastsock.adopt(3)
 
 
 def test_class_assignment():
