@@ -6,13 +6,12 @@ server from then on.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket as stdlib_socket
-import stat
 
 from fastsock._socket_class import adopt, socket
+from fastsock._unix_paths import listener, paths_of, refusal, remove_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,6 +83,7 @@ def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
             # As with sock, only a list is a _List.
             sockets += _opened(one, backlog, reuse_port, unix_mode)  # type: ignore[arg-type]
     except BaseException:
+        remove_paths(paths_of(sockets))
         for opened in sockets:
             opened.close()
         raise
@@ -110,27 +110,6 @@ def systemd_sockets() -> list[socket]:
     return passed
 
 
-def paths_of(sockets: list[socket]) -> list[tuple[str, tuple[int, int] | None]]:
-    """The paths that sockets are bound to, and what is there: to be removed at the end."""
-    names = [sock.getsockname() for sock in sockets]
-    return [(name, _inode(name)) for name in names if isinstance(name, str) and name]
-
-
-def remove_paths(paths: list[tuple[str, tuple[int, int] | None]]) -> None:
-    """Remove what paths_of() found, unless something else is there now."""
-    for path, inode in paths:
-        if inode is not None and inode == _inode(path):
-            os.unlink(path)
-
-
-def _inode(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _taken(sock: stdlib_socket.socket, backlog: int) -> socket:
     if not isinstance(sock, stdlib_socket.socket):
         raise TypeError(f"sock must be a socket, not {type(sock).__name__!r}")
@@ -143,7 +122,7 @@ def _opened(address: _Address, backlog: int, reuse_port: bool, unix_mode: int) -
     if isinstance(address, os.PathLike):
         address = os.fspath(address)
     if isinstance(address, (str, bytes)):
-        return [_unix_listener(address, backlog, unix_mode)]
+        return [_at_path(address, backlog, unix_mode)]
     if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
         raise TypeError("an address is (host, port) or a path, not "
                         f"{address!r} ({type(address).__name__})")
@@ -173,15 +152,14 @@ def _opened(address: _Address, backlog: int, reuse_port: bool, unix_mode: int) -
                 sock.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 1)
             try:
                 sock.bind(sockaddr)
+                _listening(sock, backlog)  # this, too, may find the address in use
             except OSError as error:
-                refusal = OSError(error.errno, f"can't listen on {sockaddr!r}: {error.strerror}")
+                refused = refusal(error, sockaddr)
                 if error.errno != errno.EADDRNOTAVAIL:
-                    raise refusal from None
+                    raise refused from None
                 # A name is often both ::1 and 127.0.0.1 where there is but one of them.
-                absent = refusal
+                absent = refused
                 sockets.pop().close()
-                continue
-            _listening(sock, backlog)
         if absent is not None and not sockets:
             raise absent
     except BaseException:
@@ -191,30 +169,15 @@ def _opened(address: _Address, backlog: int, reuse_port: bool, unix_mode: int) -
     return sockets
 
 
-def _unix_listener(path: str | bytes, backlog: int, unix_mode: int) -> socket:
-    """A socket at a path; one that a process left behind there is removed."""
-    has_file = path[:1] not in ("", b"", "\0", b"\0")
-    if has_file:
-        try:
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                os.unlink(path)
-        except FileNotFoundError:
-            pass
-    sock = socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM)
+def _at_path(path: str | bytes, backlog: int, unix_mode: int) -> socket:
+    sock = listener(path, unix_mode)
     try:
-        if has_file:
-            # Linux makes the file with the permissions of the socket's own inode, less
-            # the umask: at no time is it open to others. Other systems refuse this.
-            with contextlib.suppress(OSError):
-                os.fchmod(sock.fileno(), unix_mode)
-        sock.bind(path)
-        if has_file:
-            os.chmod(path, unix_mode)  # what the umask took; and before anyone can connect
         return _listening(sock, backlog)
     except BaseException as error:
+        remove_paths(paths_of([sock]))
         sock.close()
         if isinstance(error, OSError):
-            raise OSError(error.errno, f"can't listen on {path!r}: {error.strerror}") from None
+            raise refusal(error, path) from None
         raise
 
 

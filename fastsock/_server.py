@@ -10,11 +10,12 @@ import posix
 import threading
 import weakref
 
-from fastsock._addresses import OWNER_ALONE, listening_sockets, paths_of, remove_paths
+from fastsock._addresses import OWNER_ALONE, listening_sockets
 from fastsock._hub import Hub
 from fastsock._listener import Listener
 from fastsock._loop import Loop
 from fastsock._protocol import new_connection
+from fastsock._unix_paths import paths_of, remove_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class BaseServer:
         self._listeners: list[Listener] = []
         loop: Loop | None = None
         try:
-            self._paths = paths_of(self.sockets) if sock is None else []
+            # Those of `sock`, and of systemd, are removed by the one that bound them.
+            self._paths = paths_of(self.sockets) if address is not None else []
             self._loop = loop = Loop(use_poll=use_poll)
             self._loop.set_idle_timeout(idle_timeout)
             self._loop.readiness.set_busy_poll(busy_poll_us)
@@ -201,11 +203,11 @@ class BaseServer:
     def _stop_listening(self) -> None:
         for listener in self._listeners:
             listener.close()
-        for sock in self.sockets:
-            sock.close()
         if not self._is_inherited:
             remove_paths(self._paths)
         self._paths = []
+        for sock in self.sockets:
+            sock.close()
 
     def _begin_again(self) -> None:
         """After fork(), in the child: a server that nobody runs, unless this thread does.

@@ -19,9 +19,10 @@ import sys
 import threading
 import time
 
-from fastsock._addresses import listening_sockets, paths_of, remove_paths
+from fastsock._addresses import listening_sockets
 from fastsock._platform_facts import facts
 from fastsock._socket_class import socket, stdlib_socket
+from fastsock._unix_paths import paths_of, remove_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,13 +64,17 @@ def run(make_server: Callable[..., BaseServer], count: int, address: _Place, soc
         raise RuntimeError("several workers are kept by the main thread only")
     reserved, shared = _places(address, sock, backlog, unix_mode)
     paths = paths_of(shared) if sock is None and address is not None else []
-    keeper = Keeper(make_server, reserved, shared, grace_s)
     try:
-        keeper.try_server()
-        keeper.keep(count, on_ready)
+        keeper = Keeper(make_server, reserved, shared, grace_s)
+        try:
+            keeper.try_server()
+            keeper.keep(count, on_ready)
+        finally:
+            keeper.close()
     finally:
-        keeper.close()
         remove_paths(paths)
+        for held in reserved + shared:
+            held.close()
     if keeper.stop_signal == signal.SIGINT:
         raise KeyboardInterrupt
 
@@ -99,6 +104,7 @@ def _places(address: _Place, sock: _Given, backlog: int,
                 holder.bind(name)
                 listener.close()
     except BaseException:
+        remove_paths(paths_of(shared))
         for opened in reserved + shared:
             opened.close()
         raise
@@ -140,7 +146,7 @@ class Keeper:
         """What a worker's server is made with."""
         if self.shared and not self.reserved:
             return {"sock": [sock.dup() for sock in self.shared]}
-        names = [sock.getsockname()[:2] for sock in self.reserved]
+        names = [sock.getsockname() for sock in self.reserved]
         sockets = listening_sockets(names, backlog=1024, reuse_port=True)
         return {"sock": sockets + [sock.dup() for sock in self.shared]}
 
@@ -181,9 +187,7 @@ class Keeper:
             os.close(writer)
 
     def close(self) -> None:
-        """Give the fds back."""
-        for sock in self.reserved + self.shared:
-            sock.close()
+        """Close the pipe that the workers watch."""
         for fd in (self.parent_reader, self.parent_writer):
             os.close(fd)
 

@@ -140,31 +140,6 @@ def test_an_abstract_address(serve_ours, kind):
     check(server)
 
 
-def test_a_socket_that_was_left_behind_is_removed(serve_ours, tmp_path):
-    path = tmp_path / "socket"
-    with stdlib_socket.socket(stdlib_socket.AF_UNIX) as before:
-        before.bind(str(path))
-    assert path.is_socket()
-    check(serve_ours(Echo, address=str(path)))
-
-
-def test_a_file_that_is_no_socket_stays(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("precious")
-    with pytest.raises(OSError, match=re.escape(str(path))):
-        fastsock.Server(Echo, str(path))
-    assert path.read_text() == "precious"
-
-
-def test_the_path_of_another_one_stays(tmp_path):
-    path = tmp_path / "socket"
-    first = fastsock.Server(Echo, str(path))
-    with fastsock.Server(Echo, str(path)):
-        first.close()  # its socket was replaced: that one is not removed
-        assert path.is_socket()
-    assert not path.exists()
-
-
 def test_several_addresses(serve_ours, tmp_path):
     path = str(tmp_path / "socket")
     server = serve_ours(Echo, address=[LOCAL, path, LOCAL])
