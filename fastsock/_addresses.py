@@ -10,6 +10,7 @@ import errno
 import os
 import socket as stdlib_socket
 
+from fastsock._address_forms import checked, resolved
 from fastsock._socket_class import adopt, socket
 from fastsock._unix_paths import listener, paths_of, refusal, remove_paths
 
@@ -17,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Protocol, TypeVar
+
+    from fastsock._address_forms import _Address
 
     _T_co = TypeVar("_T_co", covariant=True)
 
@@ -26,10 +29,6 @@ if TYPE_CHECKING:
         def __iter__(self) -> Iterator[_T_co]: ...
         def reverse(self) -> None: ...
 
-    # (host, port), also as getsockname() has it for IPv6; or a path.
-    _Address = (tuple[str | None, int | str] | tuple[str | None, int, int]
-               | tuple[str | None, int, int, int] | str | bytes | os.PathLike[str]
-               | os.PathLike[bytes])
     _Place = _Address | _List[_Address] | None
     _Given = stdlib_socket.socket | _List[stdlib_socket.socket] | None
 
@@ -45,7 +44,7 @@ def listening_sockets(address: _Place, *, sock: _Given = None, backlog: int,
     ----------
     address : tuple, str, bytes, list of these, or None
         (host, port), also with a host of "" or None (all of this machine's, IPv4 and
-        IPv6); or a path, of AF_UNIX.
+        IPv6); (host, port, flowinfo, scope_id), of IPv6; or a path, of AF_UNIX.
     sock : socket.socket or list of these, optional
         Bound sockets, for instance inherited ones.
     backlog : int
@@ -118,24 +117,16 @@ def _taken(sock: stdlib_socket.socket, backlog: int) -> socket:
     return _listening(adopt(sock), backlog)
 
 
-def _opened(address: _Address, backlog: int, reuse_port: bool, unix_mode: int) -> list[socket]:
-    if isinstance(address, os.PathLike):
-        address = os.fspath(address)
+def _opened(given: _Address, backlog: int, reuse_port: bool, unix_mode: int) -> list[socket]:
+    address = checked(given)
     if isinstance(address, (str, bytes)):
         return [_at_path(address, backlog, unix_mode)]
-    if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
-        raise TypeError("an address is (host, port) or a path, not "
-                        f"{address!r} ({type(address).__name__})")
-    host, port = address[:2]
-    if isinstance(port, int) and not 0 <= port <= 65535:  # getaddrinfo(3) takes it modulo 65,536
-        raise OverflowError(f"the port must be 0 to 65535, not {port}")
-    found = stdlib_socket.getaddrinfo(
-        host or None, port, type=stdlib_socket.SOCK_STREAM, flags=stdlib_socket.AI_PASSIVE)
+    found = resolved(address, stdlib_socket.AI_PASSIVE)
     sockets: list[socket] = []
     absent: OSError | None = None
     try:
         for family, type_, proto, _, sockaddr in dict.fromkeys(found):
-            if port == 0 and sockets:  # the port that the first got, in the other family too
+            if address[1] == 0 and sockets:  # the port that the first got, in the other family too
                 sockaddr = (sockaddr[0], sockets[0].getsockname()[1], *sockaddr[2:])
             try:
                 sock = socket(family, type_, proto)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import os
 import socket as stdlib_socket
 
+from fastsock._address_forms import checked, resolved
 from fastsock._relay_front import new_connection
 from fastsock._server import BaseServer, check_positive, check_options
 
@@ -13,7 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Unpack
 
-    from fastsock._addresses import _Address, _Place
+    from fastsock._address_forms import _Address
+    from fastsock._addresses import _Place
     from fastsock._server import _PlainOptions
 
 
@@ -28,8 +29,8 @@ class Relay(BaseServer):
     listen : tuple, str, bytes, list of these, or None
         As `address` of Server.
     connect : tuple, str or bytes
-        (host, port), resolved once, now; each of its addresses is tried in turn. Or the
-        path of an AF_UNIX socket.
+        (host, port) or (host, port, flowinfo, scope_id), resolved once, now; each of its
+        addresses is tried in turn. Or the path of an AF_UNIX socket.
     connect_timeout : float
         Seconds for connecting, all addresses together.
     **options
@@ -55,13 +56,11 @@ class Relay(BaseServer):
         return forth, back
 
 
-def _targets(address: _Address | None) -> list[tuple[int, Any]]:
+def _targets(connect: _Address | None) -> list[tuple[int, Any]]:
     """[(family, address)] of where to connect to."""
-    if isinstance(address, os.PathLike):
-        address = os.fspath(address)
+    address = checked(connect, "connect")
     if isinstance(address, (str, bytes)):
         return [(stdlib_socket.AF_UNIX, address)]
-    if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
-        raise TypeError(f"connect is (host, port) or a path, not {address!r}")
-    found = stdlib_socket.getaddrinfo(*address[:2], type=stdlib_socket.SOCK_STREAM)
-    return [(family, sockaddr) for family, _, _, _, sockaddr in found]
+    if address[1] == 0:
+        raise ValueError(f"connect needs a port above 0, and {address!r} has none")
+    return [(family, sockaddr) for family, _, _, _, sockaddr in resolved(address)]

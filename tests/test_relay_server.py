@@ -362,8 +362,8 @@ def test_serve_relay(target):
 
 
 @pytest.mark.parametrize("arguments, text", [
-    (["echo", "--listen", "8000"], "'8000' is neither HOST:PORT"),
-    (["echo", "--listen", "127.0.0.1:70000"], "'127.0.0.1:70000' is neither"),
+    (["echo", "--listen", "8000"], "'8000' has no port: an address is HOST:PORT"),
+    (["echo", "--listen", "127.0.0.1:70000"], "'70000' is not a port, which is 0 to 65535"),
     (["http", "/nowhere/at/all"], "/nowhere/at/all is no folder"),
     (["relay", "127.0.0.1:0"], "CONNECT"),
     (["ftp"], "invalid choice: 'ftp'"),

@@ -8,13 +8,12 @@ import pathlib
 import sys
 
 import fastsock
+from fastsock._address_forms import parsed, shown
 from fastsock._serve import shutting_down_on_sigterm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypedDict
-
-    from fastsock._addresses import _Address
 
     class _Limits(TypedDict):
         """The options that all commands have, as keywords of Server."""
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
         busy_poll_us: int
         max_connections: int
 
-DESCRIPTION = "Run a server until Ctrl-C or SIGTERM. An address is HOST:PORT, :PORT or a path."
+DESCRIPTION = ("Run a server until Ctrl-C or SIGTERM. An address is HOST:PORT, [IPV6]:PORT, "
+               "[IPV6%INTERFACE]:PORT, :PORT for all addresses of this machine, or a path with "
+               "a slash.")
 
 
 def main(arguments: list[str]) -> int:
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError) as error:
-        print(f"python -m fastsock serve: {error}", file=sys.stderr)
+        print(f"python -m fastsock serve: error: {error}", file=sys.stderr)
         return 2
     return 0
 
@@ -96,18 +97,14 @@ def echo_back(message: bytes) -> bytes:
 
 
 def announce(addresses: list[Any]) -> None:
-    """Say where it listens."""
+    """Print where it listens."""
     for one in addresses:
-        text = one if isinstance(one, str) else f"{one[0]}:{one[1]}"
-        print(f"listening on {text}", flush=True)
+        print(f"listening on {shown(one)}", flush=True)
 
 
-def address(text: str) -> _Address:
-    """An address out of HOST:PORT, [HOST]:PORT, :PORT, or a path with a slash."""
-    if "/" in text:
-        return text
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither HOST:PORT, nor a path with a slash")
-    return host.strip("[]") or None, int(port)
+def address(text: str) -> tuple[str, int] | str:
+    """Return an address for argparse, which replaces the text of a ValueError by its own."""
+    try:
+        return parsed(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
