@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from fastsock._race import _Address, _Found
+
+    _Target = (tuple[str | None, int] | tuple[str | None, int, int]
+               | tuple[str | None, int, int, int])
     from fastsock._socket_class import socket
 
 _DEFAULT: "Any" = vars(stdlib_socket)["_GLOBAL_DEFAULT_TIMEOUT"]  # of no type one could name
 _STREAM = int(stdlib_socket.SOCK_STREAM)
 
 
-def create_connection(address: "tuple[str | None, int]", timeout: float | None = _DEFAULT,
+def create_connection(address: "_Target", timeout: float | None = _DEFAULT,
                       source_address: "_Address | None" = None, *, all_errors: bool = False,
                       happy_eyeballs_delay: float | None = None,
                       total_timeout: float | None = None) -> "socket":
@@ -32,12 +35,12 @@ def create_connection(address: "tuple[str | None, int]", timeout: float | None =
     Parameters
     ----------
     address : tuple of str and int
-        Host name or number, and port.
+        Host name or number, and port; of IPv6 also (host, port, flowinfo, scope_id).
     timeout : float or None, optional
         Seconds for each address in turn, and afterwards the socket's timeout; the
         default timeout if left out.
     source_address : tuple, optional
-        The (host, port) to bind first.
+        The (host, port) to bind first; of IPv6 also (host, port, flowinfo, scope_id).
     all_errors : bool
         Raise an ExceptionGroup of what went wrong with each address, and not only
         the last.
@@ -57,17 +60,26 @@ def create_connection(address: "tuple[str | None, int]", timeout: float | None =
         Of the last address. TimeoutError when `total_timeout` passed.
     """
     names = _package()
-    host, port = address
+    complete: tuple[int, ...] = ()
+    try:
+        host, port = address
+    except ValueError:
+        if not isinstance(address, (tuple, list)) or not 3 <= len(address) <= 4:
+            raise
+        from fastsock._address_forms import check_complete
+        host, port, *rest = address
+        check_complete(*rest)
+        complete = tuple(rest)
     exceptions: list[Exception] = []
     if happy_eyeballs_delay is not None or total_timeout is not None:
         from fastsock._race import Race
         race = Race(names, names.getdefaulttimeout() if timeout is _DEFAULT else timeout,
                     source_address, happy_eyeballs_delay, total_timeout)
-        winner = race.run(lambda: resolve(names, host, port), exceptions)
+        winner = race.run(lambda: resolve(names, host, port, complete), exceptions)
         if winner is None:
             raise_from(exceptions, all_errors)
         return winner
-    for family, type, proto, _, destination in resolve(names, host, port):
+    for family, type, proto, _, destination in resolve(names, host, port, complete):
         sock: socket | None = None
         try:
             made: socket = names.socket(family, type, proto)
@@ -75,7 +87,7 @@ def create_connection(address: "tuple[str | None, int]", timeout: float | None =
             if timeout is not _DEFAULT:
                 made.settimeout(timeout)
             if source_address:
-                made.bind(source_address)
+                bind_source(made, source_address)
             made.connect(destination)
             exceptions.clear()  # breaks a reference cycle
             return made
@@ -89,8 +101,15 @@ def create_connection(address: "tuple[str | None, int]", timeout: float | None =
 
 
 def resolve(names: "ModuleType", host: str | bytes | None,
-            port: str | bytes | int | None) -> "list[_Found]":
-    """getaddrinfo(), or its answer for a numeric host without asking it."""
+            port: str | bytes | int | None, complete: tuple[int, ...] = ()) -> "list[_Found]":
+    """getaddrinfo(), or its answer for a numeric host without asking it.
+
+    `complete` is flowinfo and scope_id, as far as the caller gave them.
+    """
+    if complete:
+        from fastsock._address_forms import completed
+        return completed(names.getaddrinfo(
+            host, port, stdlib_socket.AF_INET6, stdlib_socket.SOCK_STREAM), *complete)
     if names.getaddrinfo is names._own_getaddrinfo:
         numeric = number_of(host, port)
         if numeric:
@@ -99,6 +118,18 @@ def resolve(names: "ModuleType", host: str | bytes | None,
             return numeric
     found: list[_Found] = names.getaddrinfo(host, port, 0, stdlib_socket.SOCK_STREAM)
     return found
+
+
+def bind_source(sock: "socket", source: "_Address") -> None:
+    """Bind; the scope of a host such as "fe80::1%eth0" is kept.
+
+    bind() takes the scope_id from the tuple alone, and it is 0 in one of two elements.
+    """
+    if sock.family == stdlib_socket.AF_INET6 and len(source) == 2 and isinstance(source, tuple):
+        host, port = source
+        if isinstance(host, str) and "%" in host and isinstance(port, int):
+            source = stdlib_socket.getaddrinfo(host, port, stdlib_socket.AF_INET6)[0][4]
+    sock.bind(source)
 
 
 def number_of(host: object, port: object) -> "list[_Found] | None":

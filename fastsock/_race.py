@@ -18,6 +18,7 @@ import select
 import threading
 import time
 
+from fastsock._connect import bind_source
 from fastsock._socket_class import stdlib_socket
 
 TYPE_CHECKING = False
@@ -132,7 +133,9 @@ class Race:
             sock = self.names.socket(family, type, proto)
             sock.setblocking(False)
             if self.source_address:
-                sock.bind(self.source_address)
+                if family == stdlib_socket.AF_INET and len(self.source_address) > 2:
+                    raise OSError(errno.EAFNOSUPPORT, "the source address is of IPv6")
+                bind_source(sock, self.source_address)
             outcome = sock.connect_ex(destination)
             if outcome and outcome not in _IN_PROGRESS:
                 raise OSError(outcome, os.strerror(outcome))
