@@ -227,8 +227,13 @@ def test_bad_arguments(arguments, options, error, text):
 # The command line.
 
 @contextlib.contextmanager
-def command(*arguments, status=0):
-    """A server of `python -m fastsock serve`: (process, port or path)."""
+def command(*arguments, status=0, log=None):
+    """A server of `python -m fastsock serve`: (process, port or path).
+
+    What it prints to standard error must be nothing, or is appended to `log`.
+    """
+    if arguments[0] == "http" and log is None:
+        arguments = (*arguments, "--quiet")
     root = pathlib.Path(fastsock.__file__).parent.parent
     process = subprocess.Popen(
         [sys.executable, "-P", "-W", "error", "-m", "fastsock", "serve", *map(str, arguments)],
@@ -243,7 +248,9 @@ def command(*arguments, status=0):
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=TIMEOUT_S)
-    assert (process.returncode, errors) == (status, "")
+    assert (process.returncode, errors if log is None else "") == (status, "")
+    if log is not None:
+        log += errors.splitlines()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

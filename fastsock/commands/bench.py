@@ -150,14 +150,15 @@ def beside(module: ModuleType) -> _Measured:
             number = 0
             while not ended:
                 number += 1
-        thread = threading.Thread(target=compute)
-        thread.start()
-        begun.wait()
+        thread = threading.Thread(target=compute, daemon=True)
         try:
+            thread.start()  # Ctrl-C may interrupt this, too
+            begun.wait()
             return inner(count)
         finally:
             ended.append(True)
-            thread.join()
+            if thread.is_alive():
+                thread.join()
     return measured
 
 

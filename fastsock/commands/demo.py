@@ -9,12 +9,14 @@ compared with what was sent, byte by byte.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
 import sys
 import threading
 import time
+from socket import SHUT_RDWR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def accept_all(listener: socket) -> None:
 
 
 def echo(connection: socket) -> None:
-    with connection:
+    with connection, contextlib.suppress(ConnectionError):  # the client was interrupted
         while data := connection.recv(PIECE):
             connection.sendall(data)
 
@@ -96,7 +98,11 @@ def request_response(connection: socket, count: int) -> bool:
 
 def bulk(connection: socket, data: bytes, target: bytearray) -> bool:
     """`data` there and back, sent by another thread; True if all came back."""
-    sender = threading.Thread(target=connection.sendall, args=(data,))
+    def send() -> None:
+        with contextlib.suppress(OSError):  # what is missing is noticed below
+            connection.sendall(data)
+
+    sender = threading.Thread(target=send)
     sender.start()
     room = memoryview(target)
     received = 0
@@ -120,7 +126,8 @@ def compare(options: argparse.Namespace) -> int:
         for name in ("stdlib", "fastsock"):
             server = servers[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fastsock", "demo", "--serve", name],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                process_group=0)  # Ctrl-C is the parent's, which ends them
             assert server.stdout is not None  # but PIPE
             port = int(server.stdout.readline())
             connections[name] = socket_module(name).create_connection(
@@ -143,6 +150,8 @@ def compare(options: argparse.Namespace) -> int:
                     rates[name, "bulk"].append(options.mib / bulk_s)
     finally:
         for connection in connections.values():
+            with contextlib.suppress(OSError):
+                connection.shutdown(SHUT_RDWR)  # wakes a thread that still sends, after Ctrl-C
             connection.close()
         for server in servers.values():
             assert server.stdin is not None and server.stdout is not None  # but PIPE

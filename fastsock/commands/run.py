@@ -39,13 +39,16 @@ def main(arguments: list[str]) -> int:
     is_module = arguments[:1] == ["-m"]
     target = arguments[1:] if is_module else arguments
     if not target or (not is_module and target[0].startswith("-")):
-        print(USAGE, end="", file=sys.stderr)
+        mistake = (f"unrecognized option: {target[0]}" if target else
+                   "option -m: a MODULE is required" if is_module else
+                   "a SCRIPT or -m MODULE is required")
+        print(f"{USAGE}python -m fastsock run: error: {mistake}", file=sys.stderr)
         return 2
     import fastsock
     try:
         fastsock.install()
     except RuntimeError as error:
-        print(f"python -m fastsock run: {error}", file=sys.stderr)
+        print(f"python -m fastsock run: error: {error}", file=sys.stderr)
         return 2
     if wants_stats:
         import atexit

@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> int:
     http = commands.add_parser("http", parents=parents, help="serve the files of a folder (a "
                                "worked example, not a web server to deploy)")
     http.add_argument("folder", metavar="DIR", type=pathlib.Path)
+    http.add_argument("--quiet", action="store_true",
+                      help="do not log the requests to standard error")
     for command, port in ((echo, 7007), (http, 8000)):
         command.add_argument("--listen", metavar="ADDRESS", type=address,
                              default=("127.0.0.1", port),
@@ -51,8 +53,8 @@ def main(arguments: list[str]) -> int:
                        "max_connections": options.max_connections}
     try:
         run(options, limits)
-    except KeyboardInterrupt:
-        return 130
+    except BrokenPipeError:  # of standard output: see __main__
+        raise
     except (OSError, ValueError) as error:
         print(f"python -m fastsock serve: error: {error}", file=sys.stderr)
         return 2
@@ -79,12 +81,13 @@ def run(options: argparse.Namespace, limits: _Limits) -> None:
                        on_ready=announce, **limits)
         return
     if options.command == "http":
-        from fastsock.commands.http_files import FileProtocol
+        from fastsock.commands.http_files import FileProtocol, log_to_stderr
+        log = None if options.quiet else log_to_stderr
         folder = options.folder.resolve()
         if not folder.is_dir():
             raise ValueError(f"{options.folder} is no folder")
         server: fastsock.Server | fastsock.Relay = fastsock.Server(
-            lambda: FileProtocol(folder), options.listen, **limits)
+            lambda: FileProtocol(folder, log), options.listen, **limits)
     else:
         server = fastsock.Relay(options.listen, options.connect, **limits)
     with server, shutting_down_on_sigterm(server, options.grace):
