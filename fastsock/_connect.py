@@ -62,14 +62,15 @@ def create_connection(address: "_Target", timeout: float | None = _DEFAULT,
     names = _package()
     complete: tuple[int, ...] = ()
     try:
-        host, port = address
+        host, port = address  # type: ignore[misc]  # longer ones: below
     except ValueError:
         if not isinstance(address, (tuple, list)) or not 3 <= len(address) <= 4:
             raise
-        from fastsock._address_forms import check_complete
         host, port, *rest = address
-        check_complete(*rest)
         complete = tuple(rest)
+    if complete:
+        from fastsock._address_forms import check_complete
+        check_complete(*complete)
     exceptions: list[Exception] = []
     if happy_eyeballs_delay is not None or total_timeout is not None:
         from fastsock._race import Race
