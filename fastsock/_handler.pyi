@@ -7,7 +7,7 @@ from fastsock._exceptions import LimitOverrunError as LimitOverrunError
 from fastsock._framing import Framing
 from fastsock._transport_methods import ServerTransport
 
-_Answer = bytes | bytearray | memoryview | Iterable[ReadableBuffer] | None
+_Answer = ReadableBuffer | Iterable[ReadableBuffer] | None
 _Handler = Callable[[bytes], _Answer]
 _BatchHandler = Callable[[list[bytes]], Iterable[_Answer]]
 

@@ -81,9 +81,10 @@ def serve(handler: _Handler | _BatchHandler, address: _Place = None, *,
     Parameters
     ----------
     handler : callable
-        Called with each message, bytes. It returns the answer, a bytes-like object; None
-        for no answer; or an iterable of several. If it raises, that is logged and the
-        connection closed. It must not block: all connections wait for it.
+        Called with each message, bytes. It returns the answer, an object with the buffer
+        protocol; None for no answer; or an iterable of several. If it raises, that is
+        logged and the connection closed. It must not block: all connections wait for it.
+        A coroutine function is refused: there is no asyncio loop here.
     address : tuple, str, list, or None
         As of Server.
     framing : Framing, optional

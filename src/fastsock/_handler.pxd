@@ -21,6 +21,7 @@ cdef class Service:
     cdef Py_ssize_t out_size
     cdef Py_ssize_t out_room
 
+    cdef str say_what(self, object answer)
     cdef char *make_room(self, Py_ssize_t size) except NULL
     cdef int grow(self, Py_ssize_t size) except -1
 

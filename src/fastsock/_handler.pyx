@@ -8,9 +8,14 @@ peer does not read its answers, its messages wait. A handler that raises ends th
 connections whose messages it was given. Bytes that are no message end theirs.
 """
 
+import functools
 import logging
+import types
 
+from cpython.buffer cimport PyBUF_READ, PyObject_CheckBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.iterator cimport PyIter_Check
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
@@ -40,6 +45,31 @@ cdef enum:
     MOST_GATHERED = 65536       # replies above are sent before more are made
     LARGE = 16384               # a reply that is not worth to be copied
     MOST_DRAINED = 16           # receives of what had arrived when the server is to end
+    CO_COROUTINE = 0x80         # of code.co_flags, as inspect has them
+    CO_ASYNC_GENERATOR = 0x200
+
+
+cdef bint is_iterable(object value) except -1:
+    """Can it be several answers? A str or a dict is a mistake, though it can be iterated."""
+    if type(value) is list or type(value) is tuple or PyIter_Check(value):
+        return True
+    if isinstance(value, (str, dict)):
+        return False
+    return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
+
+
+cdef int refuse_coroutines(str what, object function) except -1:
+    """Raise TypeError for a function whose result must be awaited, which no loop here does."""
+    called = function
+    while isinstance(called, functools.partial):
+        called = called.func
+    code = getattr(called, "__code__", None)
+    if code is None:  # an object with a method __call__()
+        code = getattr(getattr(type(called), "__call__", None), "__code__", None)
+    if isinstance(code, types.CodeType) and code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
+        raise TypeError(f"{what} must be a plain function, not the coroutine function "
+                        f"{function!r}: there is no asyncio loop that would run it")
+    return 0
 
 
 cdef class Service:
@@ -57,6 +87,7 @@ cdef class Service:
     def __init__(self, handler, Framing framing, batch):
         if not callable(handler):
             raise TypeError(f"handler must be callable, not {type(handler).__name__!r}")
+        refuse_coroutines("handler", handler)
         if framing is not None:
             framing.check_made()
         self.handler = handler
@@ -96,6 +127,10 @@ cdef class Service:
         self.owners = []
         try:
             returned = self.handler(messages)
+            if type(returned) is not list and (
+                    PyObject_CheckBuffer(returned) or not is_iterable(returned)):
+                raise TypeError("a handler of batches returns a list of answers, "
+                                f"not {self.say_what(returned)}")
             answers = <list>returned if type(returned) is list else list(returned)
             if len(answers) != len(messages):
                 raise ValueError(f"the handler returned {len(answers)} answers to "
@@ -125,6 +160,11 @@ cdef class Service:
                 connection.flush()
                 connection.close_if_drained()
             position += count
+
+    cdef str say_what(self, object answer):
+        """For an error: the class of an answer that is none, and the handler it is of."""
+        name = getattr(self.handler, "__name__", None) or type(self.handler).__name__
+        return f"{type(answer).__name__!r} ({answer!r:.60}, from {name}())"
 
     cdef char *make_room(self, Py_ssize_t size) except NULL:
         """Where the replies end, with room for so many bytes."""
@@ -304,14 +344,18 @@ cdef class HandlerTransport(ServerTransport):
         if type(answer) is bytes:
             return self.reply_with(
                 answer, PyBytes_AS_STRING(<PyObject *>answer), PyBytes_GET_SIZE(answer))
-        if isinstance(answer, (bytes, bytearray, memoryview)):
+        if PyObject_CheckBuffer(answer):  # also one whose elements could be iterated over
             return self.reply_with_buffer(answer)
-        if isinstance(answer, str):
-            raise TypeError("a handler returns bytes, None or an iterable of bytes, not 'str'")
+        if not is_iterable(answer):
+            raise TypeError("a handler returns bytes, None or an iterable of bytes, "
+                            f"not {self.service.say_what(answer)}")
         for payload in answer:
             if self.closing:
                 break
             self.refuse_behind_a_file()
+            if not PyObject_CheckBuffer(payload):
+                raise TypeError("the iterable that a handler returns consists of bytes, "
+                                f"not {self.service.say_what(payload)}")
             self.reply_with_buffer(payload)
             if self.service.out_size > MOST_GATHERED:
                 self.send_out()
@@ -346,7 +390,10 @@ cdef class HandlerTransport(ServerTransport):
         else:
             service.out_size = end - service.out
             self.has_replies = service.out_size > 0
-            self.say(payload)
+            if type(payload) is bytes:
+                self.say(payload)
+            else:  # as bytes, whatever its format is: TLS takes no other
+                self.say(PyMemoryView_FromMemory(<char *>data, size, PyBUF_READ))
             end = service.make_room(MOST_HEADER)
         if framing is not None:
             end += framing.write_trailer(end)
