@@ -43,8 +43,9 @@ class Relay(BaseServer):
 
     def __init__(self, listen: _Place = None, connect: _Address | None = None, *,
                  connect_timeout: float = 10.0, **options: Unpack[_PlainOptions]) -> None:
+        check_options("Relay", options, ("listen", "connect", "connect_timeout"),
+                      refused=("ssl_context", "ssl_handshake_timeout", "write_high_water"))
         check_positive(connect_timeout=connect_timeout)
-        check_options("Relay", options, "ssl_context", "write_high_water")
         self._moved = [0, 0]
         super().__init__(listen, make_connection=functools.partial(
             new_connection, _targets(connect), float(connect_timeout), self._moved), **options)

@@ -43,7 +43,7 @@ class HandlerServer(BaseServer):
     def __init__(self, handler: _Handler | _BatchHandler, address: _Place = None, *,
                  framing: Framing | None = None, batch: bool = False,
                  **options: Unpack[_Options]) -> None:
-        check_options("serve", options)
+        check_options("HandlerServer", options, ("handler", "address", "framing", "batch"))
         if framing is not None:
             from fastsock._framing import Framing
             if not isinstance(framing, Framing):
@@ -117,6 +117,8 @@ def serve(handler: _Handler | _BatchHandler, address: _Place = None, *,
     Thread safety: with one worker it runs in any thread, and heeds SIGTERM in the main
     thread; several need the main thread.
     """
+    check_options("serve", options, ("handler", "address", "framing", "workers", "batch",
+                                     "grace", "on_ready"))
     if not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers!r}")
     if not grace >= 0:

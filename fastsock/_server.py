@@ -20,7 +20,7 @@ from fastsock._unix_paths import paths_of, remove_paths
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Self, TypedDict, Unpack
 
     from fastsock._addresses import _Given, _Place
@@ -305,7 +305,7 @@ class Server(BaseServer):
         if not callable(protocol_factory):
             raise TypeError("protocol_factory must be callable, not "
                             f"{type(protocol_factory).__name__!r}")
-        check_options("Server", options)
+        check_options("Server", options, ("protocol_factory", "address"))
         super().__init__(address, make_connection=new_connection,
                          make_protocol=protocol_factory, **options)
 
@@ -322,14 +322,41 @@ def _begin_again() -> None:
 posix.register_at_fork(after_in_child=_begin_again)
 
 
-def check_options(who: str, options: Mapping[str, object], *refused: str) -> None:
-    """Raise TypeError for an option that BaseServer has and `who` has not."""
-    for name in ("make_connection", "make_protocol", *refused):
-        if name in options:
-            raise TypeError(f"{who}() got an unexpected keyword argument {name!r}")
+def check_options(function: str, options: Mapping[str, object],
+                  own: Iterable[str] = (), refused: Iterable[str] = ()) -> None:
+    """Raise TypeError for an option that `function` has not, and name the nearest one.
+
+    Parameters
+    ----------
+    function : str
+        The name that the caller used.
+    options : dict
+        What it was given beside its own parameters, to be handed to BaseServer.
+    own : iterable of str
+        Names of its own parameters, of which an option may be a misspelling.
+    refused : iterable of str
+        Options of BaseServer that it has not.
+    """
+    known: dict[str, object] = vars(BaseServer)["__init__"].__kwdefaults__
+    hidden = {"make_connection", "make_protocol", *refused}
+    for name in options:
+        if name in known and name not in hidden:
+            continue
+        text = f"{function}() got an unexpected keyword argument {name!r}"
+        if name not in hidden:
+            import difflib  # only here: an import that no correct program needs
+            for nearest in difflib.get_close_matches(
+                    name, sorted({*own, *known} - hidden), 1):
+                text += f". Did you mean {nearest!r}?"
+        raise TypeError(text)
 
 
 def check_positive(**values: float) -> None:
+    """Raise for the first one that is no number above 0."""
     for name in values:  # the iterator of items() ends CPython 3.11 where it finds no memory
-        if not values[name] > 0:
+        try:
+            is_positive = values[name] > 0
+        except TypeError:
+            raise TypeError(f"{name} must be a number above 0, not {values[name]!r}") from None
+        if not is_positive:
             raise ValueError(f"{name} must be above 0, not {values[name]!r}")
