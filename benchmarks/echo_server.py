@@ -42,8 +42,8 @@ SERVERS = {
                     f"('127.0.0.1', 0), {SAY_PORT})"),
     "C": None,
 }
-LINES = {"batch": python("import fastsock; fastsock.serve(lambda messages: messages, "
-                         "('127.0.0.1', 0), framing=fastsock.framing.Lines(), batch=True, "
+LINES = {"batch": python("import fastsock; fastsock.serve_batches(lambda messages: messages, "
+                         "('127.0.0.1', 0), framing=fastsock.framing.Lines(), "
                          f"{SAY_PORT})")}
 ON_TRIO = """
 import trio
@@ -130,5 +130,5 @@ def rows():
             yield Figure("64 B: Server, user of uvloop's", user["Server"] / user["uvloop"])
             yield Figure("64 B: serve, user of uvloop's", user["serve"] / user["uvloop"])
     (cpu, count), = in_turns(LINES, ROUNDS, seconds=SECONDS / 2, size=64, lines=16).values()
-    yield Figure("serve, batch=True, 16 lines of 64 B a write: user a line",
+    yield Figure("serve_batches, 16 lines of 64 B a write: user a line",
                 1e6 * cpu.user_s / count, "us")

@@ -82,7 +82,7 @@ def server_rows():
         for name in ("Server", "serve"):
             yield Figure(f"{name}: instructions a message, of uvloop's",
                          found[name] / found["uvloop"])
-    yield Figure("serve, batch=True: instructions a line of 64 B, 16 a write",
+    yield Figure("serve_batches: instructions a line of 64 B, 16 a write",
                  of_one_message(LINES["batch"], lines=16))
 
 

@@ -48,7 +48,8 @@ _LATER = {"DatagramBatch": "_batch", "FramingError": "_exceptions",
           "Stream": "_stream", "TruncatedDatagram": "_batch",
           "current_connection": "_handler", "framing": "framing", "install": "_install",
           "systemd_sockets": "_addresses", "relay": "_relay", "select": "select",
-          "selectors": "selectors", "serve": "_serve", "uninstall": "_install"}
+          "selectors": "selectors", "serve": "_serve",
+          "serve_batches": "_serve", "uninstall": "_install"}
 
 # Names of the kernel's that this interpreter lacks, then all of the interpreter's:
 # also those with an underscore, which http.client and others use.

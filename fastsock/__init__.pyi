@@ -20,6 +20,7 @@ from fastsock._packet_info import PacketInfo as PacketInfo
 from fastsock._relay import relay as relay
 from fastsock._relay_server import Relay as Relay
 from fastsock._serve import serve as serve
+from fastsock._serve import serve_batches as serve_batches
 from fastsock._server import Server as Server
 from fastsock._socket_class import adopt as adopt
 from fastsock._socket_class import socket as socket

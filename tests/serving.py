@@ -15,7 +15,7 @@ import ssl
 import threading
 
 import fastsock
-from fastsock._serve import HandlerServer
+from fastsock._serve import BatchServer, HandlerServer
 from fastsock.framing import Fixed, LengthPrefix, Lines, Netstring, Varint
 
 from tests.conftest import TIMEOUT_S
@@ -60,7 +60,7 @@ def errors(log):
 
 
 class Served:
-    """A HandlerServer that runs in a thread."""
+    """A server of messages that runs in a thread."""
 
     def __init__(self, server):
         self.server = server
@@ -119,9 +119,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def answering(handler, address=LOOPBACK, **options):
-    """A HandlerServer while it is needed."""
-    served = Served(HandlerServer(handler, address, **options))
+def answering(handler, address=LOOPBACK, *, batch=False, **options):
+    """A HandlerServer, or a BatchServer, while it is needed."""
+    served = Served((BatchServer if batch else HandlerServer)(handler, address, **options))
     served.thread.start()
     try:
         yield served

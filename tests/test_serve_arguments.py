@@ -38,11 +38,12 @@ BAD = {
 
 @pytest.mark.parametrize("error, handler, options", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("workers", [{}, {"workers": 2}], ids=["alone", "workers"])
-def test_bad_arguments(error, handler, options, workers):
+@pytest.mark.parametrize("serve", [fastsock.serve, fastsock.serve_batches])
+def test_bad_arguments(error, handler, options, workers, serve):
     # Before anything is served or forked, and no descriptor is left (conftest looks).
     with pytest.raises(error):
-        fastsock.serve(handler, **{"address": LOOPBACK, "on_ready": pytest.fail,
-                                   **workers, **options})
+        serve(handler, **{"address": LOOPBACK, "on_ready": pytest.fail,
+                          **workers, **options})
 
 
 @pytest.mark.parametrize("is_two", [False, True], ids=["one", "the second"])

@@ -1,4 +1,4 @@
-"""serve(batch=True): one call for all that a wake-up of the loop brought.
+"""serve_batches(): one call for all that a wake-up of the loop brought.
 
 The loop is held while clients send (over AF_UNIX, where what is sent has arrived), so
 that it wakes up to all of it at once.
@@ -167,7 +167,7 @@ def test_current_connection_is_of_nobody(tmp_path, clients):
     raised = []
 
     def nobody():
-        with pytest.raises(RuntimeError, match="batch=True") as error:
+        with pytest.raises(RuntimeError, match=r"serve_batches\(\)") as error:
             fastsock.current_connection()
         raised.append(error)
 

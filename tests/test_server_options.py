@@ -10,13 +10,17 @@ import sys
 import pytest
 
 import fastsock
-from fastsock._serve import HandlerServer
+from fastsock._serve import BatchServer, HandlerServer
 
 from tests.serving import LOOPBACK, environment
 
 
 def serve(**options):
     fastsock.serve(bytes, LOOPBACK, on_ready=pytest.fail, **options)
+
+
+def serve_batches(**options):
+    fastsock.serve_batches(bytes, LOOPBACK, on_ready=pytest.fail, **options)
 
 
 def server(**options):
@@ -31,7 +35,12 @@ def handler_server(**options):
     HandlerServer(bytes, LOOPBACK, **options)
 
 
-MAKERS = {"serve": serve, "Server": server, "Relay": relay, "HandlerServer": handler_server}
+def batch_server(**options):
+    BatchServer(bytes, LOOPBACK, **options)
+
+
+MAKERS = {"serve": serve, "serve_batches": serve_batches, "Server": server, "Relay": relay,
+          "HandlerServer": handler_server, "BatchServer": batch_server}
 MISSPELT = [
     ("idle_timout", "idle_timeout"), ("max_conections", "max_connections"),
     ("busy_poll_ms", "busy_poll_us"), ("Backlog", "backlog"), ("reuse_ports", "reuse_port"),
@@ -90,10 +99,13 @@ def test_the_interpreters_own_text():
         text(server, idle_timout=1).removeprefix("Server"))
 
 
-def test_all_parameters_of_serve_are_suggested():
-    for name, parameter in inspect.signature(fastsock.serve).parameters.items():
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            assert text(serve, **{name + "_": 1}).endswith(f"Did you mean {name!r}?")
+@pytest.mark.parametrize("function, caller", [
+    (fastsock.serve, serve), (fastsock.serve_batches, serve_batches), (fastsock.Relay, relay),
+    (HandlerServer, handler_server), (BatchServer, batch_server)])
+def test_all_parameters_are_suggested(function, caller):
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            assert text(caller, **{name + "_": 1}).endswith(f"Did you mean {name!r}?")
 
 
 def test_options_that_are_right_import_nothing():

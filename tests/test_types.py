@@ -227,7 +227,7 @@ assert_type(fastsock.relay(sock, socket.socket(), idle_timeout=1.0), tuple[int, 
 fastsock.serve(answer, ("localhost", 0), framing=framing.Lines(), idle_timeout=None)
 fastsock.serve(bytes.upper, "/run/echo", ssl_context=tls, workers=2, busy_poll_us=50)
 fastsock.serve(answers, [("localhost", 0), "/run/echo"], on_ready=print)
-fastsock.serve(answer_batch, ("localhost", 0), batch=True)
+fastsock.serve_batches(answer_batch, ("localhost", 0), workers=2)
 fastsock.serve(answer, several)
 fastsock.serve(answer, sock=sock)
 assert_type(fastsock.Server(Echo, ("localhost", 0), max_connections=10).connection_count, int)
@@ -268,7 +268,9 @@ WRONG = [
     ("fastsock.serve(answer, 8000)", "arg-type"),
     ("fastsock.serve(answer, [8000])", "arg-type"),
     ("fastsock.serve(answer, (('localhost', 0), ('localhost', 1)))", "arg-type"),
-    ("fastsock.serve(answer, ('localhost', 0), batch=True)", "arg-type"),
+    ("fastsock.serve_batches(answer, ('localhost', 0))", "arg-type"),
+    ("fastsock.serve(answer_batch, ('localhost', 0))", "arg-type"),
+    ("fastsock.serve(answer, ('localhost', 0), batch=True)", "call-arg"),
     ("fastsock.serve(str.upper, ('localhost', 0))", "arg-type"),
     ("fastsock.Server(object, ('localhost', 0))", "arg-type"),
     ("fastsock.Server(Echo, ('localhost', 0), no_such_option=1)", "call-arg"),

@@ -532,5 +532,5 @@ def current_connection():
     cdef Service service = of_thread().get(SERVICE)
     if service is None or service.current == NULL:
         raise RuntimeError("current_connection() is for a handler of fastsock.serve() while "
-                           "it runs, and not for one with batch=True")
+                           "it runs, and not for one of serve_batches()")
     return <object>service.current

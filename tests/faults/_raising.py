@@ -17,7 +17,7 @@ import ssl
 import threading
 
 import fastsock
-from fastsock._serve import HandlerServer
+from fastsock._serve import BatchServer
 from fastsock.framing import Lines
 
 from tests.faults._run import TIMEOUT_S
@@ -188,7 +188,7 @@ def too_few_answers(fail):
         except ValueError:
             return ()
         return messages
-    return HandlerServer(handler, LOOPBACK, framing=Lines(), batch=True)
+    return BatchServer(handler, LOOPBACK, framing=Lines())
 
 
 # Not a handler itself: where the interpreter (3.11) has no memory for the frame of a function that

@@ -12,7 +12,7 @@ import socket as stdlib_socket
 import threading
 
 import fastsock
-from fastsock._serve import HandlerServer
+from fastsock._serve import BatchServer, HandlerServer
 from fastsock.framing import Lines
 
 from tests.faults._run import TIMEOUT_S
@@ -109,8 +109,8 @@ SERVERS = {
     "serve: lines": (lambda **more: HandlerServer(
         lambda line: line, LOOPBACK, framing=Lines(), **more), LINES),
     "serve: a lot": (lambda **more: HandlerServer(lambda data: data, LOOPBACK, **more), LARGE),
-    "serve: batches": (lambda **more: HandlerServer(
-        lambda lines: lines, LOOPBACK, framing=Lines(), batch=True, **more), LINES),
+    "serve: batches": (lambda **more: BatchServer(
+        lambda lines: lines, LOOPBACK, framing=Lines(), **more), LINES),
     "Server: protocol": (lambda **more: fastsock.Server(Echo, LOOPBACK, **more), LARGE),
 }
 for name, (make, data) in SERVERS.items():

@@ -13,7 +13,7 @@ import sys
 import threading
 
 import fastsock
-from fastsock._serve import HandlerServer
+from fastsock._serve import BatchServer, HandlerServer
 from fastsock.framing import Fixed, LengthPrefix, Lines, Netstring, Varint
 
 FIXED = 64
@@ -101,8 +101,8 @@ def main():
     for name, framing in FRAMINGS.items():
         servers[name] = HandlerServer(counting(counts, name), ADDRESS, framing=framing)
     one = counting(counts, "batch")
-    servers["batch"] = HandlerServer(lambda messages: list(map(one, messages)), ADDRESS,
-                                     framing=Lines(), batch=True)
+    servers["batch"] = BatchServer(lambda messages: list(map(one, messages)), ADDRESS,
+                                   framing=Lines())
     servers["relay"] = fastsock.Relay(ADDRESS, servers["behind"].addresses[0])
     threads = [threading.Thread(target=server.serve_forever) for server in servers.values()]
     for thread in threads:

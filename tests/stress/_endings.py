@@ -16,7 +16,7 @@ import threading
 import time
 
 import fastsock
-from fastsock._serve import HandlerServer
+from fastsock._serve import BatchServer, HandlerServer
 from fastsock.framing import Lines
 
 from tests.stress._loops import RECEIVERS, SENDERS
@@ -143,7 +143,7 @@ def serving():
     for use_poll in False, True:
         server = fastsock.Server(Echo, ANYWHERE, use_poll=use_poll)
         for one in (server, HandlerServer(same, ANYWHERE, framing=Lines(), use_poll=use_poll),
-                    HandlerServer(list, ANYWHERE, batch=True, use_poll=use_poll),
+                    BatchServer(list, ANYWHERE, use_poll=use_poll),
                     fastsock.Relay(ANYWHERE, server.addresses[0], use_poll=use_poll)):
             KEPT_SOCKETS.append(one)
             daemon(one.serve_forever)

@@ -13,7 +13,7 @@ import threading
 import time
 
 import fastsock
-from fastsock._serve import HandlerServer
+from fastsock._serve import BatchServer, HandlerServer
 
 from tests.stress._loops import FRAMINGS, TEXTS
 from tests.stress._peers import PATTERN, Source, Thread, Ticks, sleeps, until
@@ -51,10 +51,10 @@ SERVERS = {"Server": (lambda **options: fastsock.Server(Echo, ANYWHERE, **option
                lambda **options: fastsock.Server(BufferedEcho, ANYWHERE, **options), PATTERN),
            "serve": (lambda **options: HandlerServer(same, ANYWHERE, **options), PATTERN)}
 for name, framing in FRAMINGS.items():
-    for batch in False, True:
-        SERVERS[f"serve {'batches of ' if batch else ''}{name}"] = (
-            lambda framing=framing, batch=batch, **options: HandlerServer(
-                same, ANYWHERE, framing=framing, batch=batch, **options), TEXTS[name])
+    for title, kind in ("serve", HandlerServer), ("serve batches of", BatchServer):
+        SERVERS[f"{title} {name}"] = (
+            lambda framing=framing, kind=kind, **options: kind(
+                same, ANYWHERE, framing=framing, **options), TEXTS[name])
 
 
 def exchange(client, source, size):
