@@ -46,7 +46,7 @@ _LATER = {"DatagramBatch": "_batch", "FramingError": "_exceptions",
           "IncompleteReadError": "_exceptions", "LimitOverrunError": "_exceptions",
           "PacketInfo": "_packet_info", "Relay": "_relay_server", "Server": "_server",
           "Stream": "_stream", "TruncatedDatagram": "_batch",
-          "current_connection": "_handler", "framing": "framing", "install": "_install",
+          "current_connection": "_service", "framing": "framing", "install": "_install",
           "systemd_sockets": "_addresses", "relay": "_relay", "select": "select",
           "selectors": "selectors", "serve": "_serve",
           "serve_batches": "_serve", "uninstall": "_install"}

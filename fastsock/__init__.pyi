@@ -12,7 +12,6 @@ from fastsock._exceptions import FramingError as FramingError
 from fastsock._exceptions import IncompleteReadError as IncompleteReadError
 from fastsock._exceptions import LimitOverrunError as LimitOverrunError
 from fastsock._file_class import SocketIO as SocketIO
-from fastsock._handler import current_connection as current_connection
 from fastsock._install import install as install
 from fastsock._install import uninstall as uninstall
 from fastsock._methods import socketpair as socketpair
@@ -25,6 +24,7 @@ from fastsock._server import Server as Server
 from fastsock._socket_class import adopt as adopt
 from fastsock._socket_class import socket as socket
 from fastsock._busy_poll import set_busy_poll as set_busy_poll
+from fastsock._service import current_connection as current_connection
 from fastsock._stats import stats as stats
 from fastsock._stream import Stream as Stream
 from typing import SupportsIndex

@@ -7,12 +7,15 @@ in several. What a connection does is in _handler; the processes are kept by _wo
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import threading
 
 from fastsock._addresses import OWNER_ALONE
-from fastsock._handler import Service, current_connection
+from fastsock._batches import BatchService
+from fastsock._handler import new_connection
 from fastsock._server import BaseServer, check_options
+from fastsock._service import Service, current_connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,42 +24,24 @@ if TYPE_CHECKING:
 
     from fastsock._addresses import _Given, _Place
     from fastsock._framing import Framing
-    from fastsock._handler import _BatchHandler, _Handler
     from fastsock._server import _Options
+    from fastsock._service import _BatchHandler, _Handler, _OnConnect, _OnDisconnect
     from fastsock._socket_class import socket
     from fastsock._workers import _Ready, _Where
 
 __all__ = ["BatchServer", "HandlerServer", "current_connection", "serve", "serve_batches"]
 
-OF_BOTH = ("handler", "address", "framing")
+OF_BOTH = ("handler", "address", "framing", "on_connect", "on_disconnect")
 OF_SERVE = (*OF_BOTH, "workers", "grace", "on_ready")
 
 
 class _MessageServer(BaseServer):
-    """What HandlerServer and BatchServer have in common.
+    """What HandlerServer and BatchServer have in common."""
 
-    Parameters
-    ----------
-    handler, address, framing
-        As of serve().
-    **options
-        As of Server.
-    """
-
-    _takes_batches: ClassVar[bool]
-
-    def __init__(self, handler: _Handler | _BatchHandler, address: _Place = None, *,
-                 framing: Framing | None = None, **options: Unpack[_Options]) -> None:
-        check_options(type(self).__name__, options, OF_BOTH)
-        if framing is not None:
-            from fastsock._framing import Framing
-            if not isinstance(framing, Framing):
-                raise TypeError("framing must be one of fastsock.framing, such as Lines(), "
-                                f"not {framing!r}")
-        self._service = Service(handler, framing, self._takes_batches)
-        super().__init__(address, make_connection=self._service.new_connection, **options)
-        if self._takes_batches:
-            self._loop.call_at_wake_up(self._service.answer_batch)
+    def __init__(self, service: Service, address: _Place, **options: Unpack[_Options]) -> None:
+        self._service = service
+        super().__init__(address, make_connection=functools.partial(new_connection, service),
+                         **options)
 
     def serve_forever(self) -> None:
         """As Server's."""
@@ -64,19 +49,58 @@ class _MessageServer(BaseServer):
 
 
 class HandlerServer(_MessageServer):
-    """A server whose messages go to a function: what serve() runs."""
+    """A server whose messages go to a function: what serve() runs.
 
-    _takes_batches = False
+    Parameters
+    ----------
+    handler, address, framing, on_connect, on_disconnect
+        As of serve().
+    **options
+        As of Server.
+    """
+
+    def __init__(self, handler: _Handler, address: _Place = None, *,
+                 framing: Framing | None = None, on_connect: _OnConnect | None = None,
+                 on_disconnect: _OnDisconnect | None = None,
+                 **options: Unpack[_Options]) -> None:
+        check_options("HandlerServer", options, OF_BOTH)
+        super().__init__(Service(handler, _checked(framing), on_connect, on_disconnect),
+                         address, **options)
 
 
 class BatchServer(_MessageServer):
-    """A server whose messages go to a function of many: what serve_batches() runs."""
+    """A server whose messages go to a function of many: what serve_batches() runs.
 
-    _takes_batches = True
+    Parameters
+    ----------
+    handler, address, framing, on_connect, on_disconnect
+        As of serve_batches().
+    **options
+        As of Server.
+    """
+
+    def __init__(self, handler: _BatchHandler, address: _Place = None, *,
+                 framing: Framing | None = None, on_connect: _OnConnect | None = None,
+                 on_disconnect: _OnDisconnect | None = None,
+                 **options: Unpack[_Options]) -> None:
+        check_options("BatchServer", options, OF_BOTH)
+        service = BatchService(handler, _checked(framing), on_connect, on_disconnect)
+        super().__init__(service, address, **options)
+        self._loop.call_at_wake_up(service.end_of_wake_up)
+
+
+def _checked(framing: Framing | None) -> Framing | None:
+    if framing is not None:
+        from fastsock._framing import Framing
+        if not isinstance(framing, Framing):
+            raise TypeError("framing must be one of fastsock.framing, such as Lines(), "
+                            f"not {framing!r}")
+    return framing
 
 
 def serve(handler: _Handler, address: _Place = None, *, framing: Framing | None = None,
           workers: int = 1, grace: float = 10.0, on_ready: _Ready | None = None,
+          on_connect: _OnConnect | None = None, on_disconnect: _OnDisconnect | None = None,
           **options: Unpack[_Options]) -> None:
     """Serve until SIGTERM or KeyboardInterrupt: answer messages by a function.
 
@@ -103,6 +127,16 @@ def serve(handler: _Handler, address: _Place = None, *, framing: Framing | None 
         read their answer.
     on_ready : callable, optional
         Called once with the list of addresses, when they are listened on.
+    on_connect : callable, optional
+        Called with each connection when it stands, with TLS after the handshake, and
+        before its first message. It may keep the connection, call its send() and close(),
+        and returns None. If it raises, that is logged and the connection closed.
+    on_disconnect : callable, optional
+        Called with a connection and a reason when the connection has ended: once for each
+        that stood, behind the last call of `handler` for it, also where on_connect raised
+        and where the server is closed. The reason is the exception that ended it, such as
+        ConnectionResetError, TimeoutError, FramingError or the handler's own, or None for
+        an orderly end. What it returns is ignored; if it raises, that is logged.
     **options
         As of Server: ssl_context, max_connections, idle_timeout, write_high_water,
         backlog, busy_poll_us, ...
@@ -120,6 +154,9 @@ def serve(handler: _Handler, address: _Place = None, *, framing: Framing | None 
 
     Notes
     -----
+    current_connection() returns the connection in `handler`, on_connect and on_disconnect.
+    All three run in the server's thread; with several workers, in the process that has
+    the connection. KeyboardInterrupt and SystemExit of any of them end serve().
     Thread safety: with one worker it runs in any thread, and heeds SIGTERM in the main
     thread; several need the main thread.
     """
@@ -127,14 +164,17 @@ def serve(handler: _Handler, address: _Place = None, *, framing: Framing | None 
 
     def make_server(**where: Unpack[_Where]) -> HandlerServer:
         return HandlerServer(  # type: ignore[misc]  # no name is in both
-            handler, framing=framing, **where, **options)
+            handler, framing=framing, on_connect=on_connect, on_disconnect=on_disconnect,
+            **where, **options)
 
     _serve(make_server, address, workers, grace, on_ready, options)
 
 
 def serve_batches(handler: _BatchHandler, address: _Place = None, *,
                   framing: Framing | None = None, workers: int = 1, grace: float = 10.0,
-                  on_ready: _Ready | None = None, **options: Unpack[_Options]) -> None:
+                  on_ready: _Ready | None = None, on_connect: _OnConnect | None = None,
+                  on_disconnect: _OnDisconnect | None = None,
+                  **options: Unpack[_Options]) -> None:
     """Serve as serve() does, with one call of the handler for many messages.
 
         def answer(messages):
@@ -149,7 +189,7 @@ def serve_batches(handler: _BatchHandler, address: _Place = None, *,
         connections. It returns an iterable of as many answers in the same order, each of
         them what a handler of serve() returns. If it raises, all these connections are
         closed.
-    address, framing, workers, grace, on_ready, **options
+    address, framing, workers, grace, on_ready, on_connect, on_disconnect, **options
         As of serve().
 
     Raises
@@ -166,7 +206,8 @@ def serve_batches(handler: _BatchHandler, address: _Place = None, *,
 
     def make_server(**where: Unpack[_Where]) -> BatchServer:
         return BatchServer(  # type: ignore[misc]  # no name is in both
-            handler, framing=framing, **where, **options)
+            handler, framing=framing, on_connect=on_connect, on_disconnect=on_disconnect,
+            **where, **options)
 
     _serve(make_server, address, workers, grace, on_ready, options)
 

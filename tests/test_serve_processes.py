@@ -48,3 +48,48 @@ def test_batches(keep, workers):  # noqa: F811
     close_all(connections)
     assert keeper.ended() == 0, keeper
     assert keeper.output[-1] == "returned"
+
+
+CALLBACKS = """
+import os
+import fastsock
+from fastsock.framing import Lines
+
+def handler(line):
+    return b"%d" % os.getpid() if line == b"pid" else line.upper()
+
+def ready(addresses):
+    print("ready", *(address[1] for address in addresses), flush=True)
+
+def on_connect(connection):
+    assert fastsock.current_connection() is connection
+    print("connect", os.getpid(), connection.get_extra_info("peername")[1], flush=True)
+
+def on_disconnect(connection, reason):
+    assert fastsock.current_connection() is connection
+    print("disconnect", os.getpid(), connection.get_extra_info("peername")[1], reason,
+          flush=True)
+
+fastsock.serve(handler, ("127.0.0.1", 0), framing=Lines(), on_ready=ready, grace=20.0,
+               on_connect=on_connect, on_disconnect=on_disconnect, **OPTIONS)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_callbacks_are_called_where_the_connection_is(keep, workers):  # noqa: F811
+    keeper = keep(f"{{'workers': {workers}}}", code=CALLBACKS).ready()
+    connections = keeper.workers(workers)
+    names = {pid: client.getsockname()[1] for pid, client in connections.items()}
+    closed = next(iter(connections.values()))
+    closed.close()
+    keeper.wait_for(f"^disconnect {next(iter(names))} {next(iter(names.values()))} None$")
+    assert keeper.end() == 0, keeper  # the others end by the server
+    close_all(connections)
+    output = [line for line in keeper.output if line.split()[0] != "ready"]
+    for pid, name in names.items():
+        assert output.count(f"connect {pid} {name}") == 1
+        assert output.count(f"disconnect {pid} {name} None") == 1
+        assert output.index(f"connect {pid} {name}") < output.index(
+            f"disconnect {pid} {name} None")
+    assert len([line for line in output if line.startswith("connect")]) == len(
+        [line for line in output if line.startswith("disconnect")])

@@ -179,3 +179,35 @@ class Under(Protocol):
 """, size, 1)
     changes = [line for line in lines if "EPOLL_CTL_MOD" in line]
     assert len(changes) in (0, 2)  # none if the client kept up
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["serve", "batches"])
+@pytest.mark.parametrize("is_apart", [False, True], ids=["with the answer", "alone"])
+def test_a_message_that_a_handler_sends(counted, is_apart, batch):
+    """It goes out with the answer; callbacks of connections cost no system call."""
+    calls, lines = counted(f"""
+from fastsock._serve import BatchServer, HandlerServer
+from fastsock.framing import Fixed
+
+def handler(message):
+    if {batch}:
+        return [answer(one) for one in message]
+    return answer(message)
+
+def answer(message):
+    for _ in range(4):
+        kept[0].send(message)
+    return None if {is_apart} else message
+
+def make(Under, address, use_poll):
+    return {"BatchServer" if batch else "HandlerServer"}(
+        handler, address, framing=Fixed(100), use_poll=use_poll, on_connect=kept.append,
+        on_disconnect=lambda connection, reason: server.shutdown())
+
+Under, kept = None, []
+fastsock.Server = make
+""", 400 if is_apart else 500)
+    sends = calls["sendto"] + calls["sendmsg"]
+    # A batch belongs to no connection: what its handler sends goes out at once.
+    assert sends == (N if not batch else 4 * N if is_apart else 5 * N)
+    assert calls["recvfrom"] == N + 1

@@ -229,6 +229,8 @@ fastsock.serve(bytes.upper, "/run/echo", ssl_context=tls, workers=2, busy_poll_u
 fastsock.serve(answers, [("localhost", 0), "/run/echo"], on_ready=print)
 fastsock.serve_batches(answer_batch, ("localhost", 0), workers=2)
 fastsock.serve(answer, several)
+fastsock.serve(answer, several, on_connect=lambda connection: connection.send(b"hello"),
+               on_disconnect=lambda connection, reason: print(connection, reason))
 fastsock.serve(answer, sock=sock)
 assert_type(fastsock.Server(Echo, ("localhost", 0), max_connections=10).connection_count, int)
 fastsock.Server(lambda: OnlyLooksLikeOne(), sock=[sock, socket.socket()]).shutdown(grace=1.0)
@@ -272,6 +274,9 @@ WRONG = [
     ("fastsock.serve(answer_batch, ('localhost', 0))", "arg-type"),
     ("fastsock.serve(answer, ('localhost', 0), batch=True)", "call-arg"),
     ("fastsock.serve(str.upper, ('localhost', 0))", "arg-type"),
+    ("fastsock.serve(answer, ('localhost', 0), on_connect=b'hello')", "arg-type"),
+    ("fastsock.serve(answer, ('localhost', 0), on_disconnect=lambda one: None)", "arg-type"),
+    ("fastsock.current_connection().send('text')", "arg-type"),
     ("fastsock.Server(object, ('localhost', 0))", "arg-type"),
     ("fastsock.Server(Echo, ('localhost', 0), no_such_option=1)", "call-arg"),
     ("fastsock.Relay(('', 80), ('localhost', 81), ssl_context=tls)", "call-arg"),

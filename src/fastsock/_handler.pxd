@@ -1,29 +1,10 @@
 # A connection whose messages go to a function. Its rules are in `_handler.pyx`.
 
 cimport cython
-from cpython.object cimport PyObject
 
-from fastsock._framing cimport Framing
 from fastsock._inbox cimport Inbox
+from fastsock._service cimport Service
 from fastsock._transport_methods cimport ServerTransport
-
-
-@cython.final
-cdef class Service:
-    cdef object handler
-    cdef Framing framing            # or None: a message is whatever arrived
-    cdef bint is_batch
-    cdef list messages              # of this wake-up, if is_batch
-    cdef list owners                # (connection, how many of them), in the same order
-    cdef PyObject *current          # the connection whose handler runs; borrowed, or NULL
-    # Replies of one connection, until they are sent.
-    cdef char *out
-    cdef Py_ssize_t out_size
-    cdef Py_ssize_t out_room
-
-    cdef str say_what(self, object answer)
-    cdef char *make_room(self, Py_ssize_t size) except NULL
-    cdef int grow(self, Py_ssize_t size) except -1
 
 
 @cython.final
@@ -34,6 +15,7 @@ cdef class HandlerTransport(ServerTransport):
     cdef Py_ssize_t waiting         # its messages among those of the service's
     cdef bint is_draining           # to be closed when no message is on its way
     cdef bint is_refused            # it sent what is no message: to be closed
+    cdef object refusal             # the exception that is the reason
     cdef bint has_replies           # those that the service holds are its own
 
     cdef int take_messages(self, Inbox *inbox) except -1
@@ -46,6 +28,8 @@ cdef class HandlerTransport(ServerTransport):
     cdef int refuse_behind_a_file(self) except -1
     cdef int reply_with_buffer(self, object payload) except -1
     cdef int reply_with(self, object payload, const char *data, Py_ssize_t size) except -1
+    cdef int send_apart(self, object message) except -1
+    cdef int say_farewell(self, object reason) except -1
     cdef int send_out(self) except -1
     cdef int queue_out(self) except -1
     cdef int close_if_drained(self) except -1

@@ -1,185 +1,37 @@
 """A connection whose messages go to a function, and whose answers go back.
 
 Job: the connections of `fastsock.serve()`. A message is what a framing says, or
-whatever arrived.
+whatever arrived. What they share is in _service.pyx.
 
 Rules: the replies to all that one receive brought go out in one system call. While a
 peer does not read its answers, its messages wait. A handler that raises ends the
 connections whose messages it was given. Bytes that are no message end theirs.
 """
 
-import functools
 import logging
-import types
 
 from cpython.buffer cimport PyBUF_READ, PyObject_CheckBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.iterator cimport PyIter_Check
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, realloc
 
 from fastsock._buffers cimport borrow_readable, fastsock_copy
-from fastsock._framing cimport MOST_HEADER, Frame
+from fastsock._framing cimport MOST_HEADER, Frame, Framing
 from fastsock._inbox cimport append, free_inbox, front, length, settle, take
 from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
 from fastsock._readiness cimport READABLE
+from fastsock._service cimport is_iterable, make_room
 
 from fastsock._exceptions import FramingError, LimitOverrunError
 from fastsock._self import own_methods
 
 cdef object logger = logging.getLogger("fastsock.server")
-cdef str SERVICE = "fastsock.Service"       # in of_thread(): the one that runs in this thread
-
-cdef extern from "Python.h":
-    PyObject *PyThreadState_GetDict() noexcept
-
-
-cdef inline dict of_thread():
-    """This thread's values. Not threading.local, which a program may have replaced."""
-    return <dict><object>PyThreadState_GetDict()
-
 
 cdef enum:
     MOST_GATHERED = 65536       # replies above are sent before more are made
     LARGE = 16384               # a reply that is not worth to be copied
     MOST_DRAINED = 16           # receives of what had arrived when the server is to end
-    CO_COROUTINE = 0x80         # of code.co_flags, as inspect has them
-    CO_ASYNC_GENERATOR = 0x200
-
-
-cdef bint is_iterable(object value) except -1:
-    """Can it be several answers? A str or a dict is a mistake, though it can be iterated."""
-    if type(value) is list or type(value) is tuple or PyIter_Check(value):
-        return True
-    if isinstance(value, (str, dict)):
-        return False
-    return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
-
-
-cdef int refuse_coroutines(str what, object function) except -1:
-    """Raise TypeError for a function whose result must be awaited, which no loop here does."""
-    called = function
-    while isinstance(called, functools.partial):
-        called = called.func
-    code = getattr(called, "__code__", None)
-    if code is None:  # an object with a method __call__()
-        code = getattr(getattr(type(called), "__call__", None), "__code__", None)
-    if isinstance(code, types.CodeType) and code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
-        raise TypeError(f"{what} must be a plain function, not the coroutine function "
-                        f"{function!r}: there is no asyncio loop that would run it")
-    return 0
-
-
-cdef class Service:
-    """What the connections of one serve() share.
-
-    Parameters
-    ----------
-    handler : callable
-        bytes -> bytes, None or an iterable of bytes; with `batch`, a list of bytes -> a
-        list of as many of these.
-    framing : Framing or None
-    batch : bool
-    """
-
-    def __init__(self, handler, Framing framing, batch):
-        if not callable(handler):
-            raise TypeError(f"handler must be callable, not {type(handler).__name__!r}")
-        refuse_coroutines("handler", handler)
-        if framing is not None:
-            framing.check_made()
-        self.handler = handler
-        self.framing = framing
-        self.is_batch = batch
-        self.messages = []
-        self.owners = []
-
-    def __dealloc__(self):
-        free(self.out)
-
-    def new_connection(self):
-        """Internal: a connection for an accepted fd."""
-        cdef HandlerTransport made = HandlerTransport.__new__(HandlerTransport)
-        made.service = self
-        return made
-
-    def run(self, function):
-        """Internal: call what runs the loop; current_connection() is for its handlers."""
-        previous = of_thread().get(SERVICE)
-        of_thread()[SERVICE] = self
-        try:
-            function()
-        finally:
-            of_thread()[SERVICE] = previous
-
-    def answer_batch(self):
-        """Internal: at the end of a wake-up, give the handler all that it brought."""
-        cdef HandlerTransport connection
-        cdef Py_ssize_t count, position, index
-        cdef list messages = self.messages
-        cdef list owners = self.owners
-        cdef list answers
-        if not messages:
-            return
-        self.messages = []
-        self.owners = []
-        try:
-            returned = self.handler(messages)
-            if type(returned) is not list and (
-                    PyObject_CheckBuffer(returned) or not is_iterable(returned)):
-                raise TypeError("a handler of batches returns a list of answers, "
-                                f"not {self.say_what(returned)}")
-            answers = <list>returned if type(returned) is list else list(returned)
-            if len(answers) != len(messages):
-                raise ValueError(f"the handler returned {len(answers)} answers to "
-                                 f"{len(messages)} messages")
-        except BaseException:
-            for connection, count in owners:
-                connection.waiting -= count  # also where KeyboardInterrupt goes on
-            for connection, _ in owners:
-                connection.callback_raised("the handler of a batch with messages")
-            answers = None
-        if answers is None:
-            return
-        position = 0
-        for connection, count in owners:
-            connection.waiting -= count
-            if not connection.closing:
-                connection.is_dispatching = True
-                try:
-                    for index in range(position, position + count):
-                        connection.reply(answers[index])
-                    connection.send_out()
-                except BaseException:
-                    connection.give_up("the answer of a batch handler")
-                finally:
-                    connection.send_out()  # before a KeyboardInterrupt; else nothing is left
-                    connection.is_dispatching = False
-                connection.flush()
-                connection.close_if_drained()
-            position += count
-
-    cdef str say_what(self, object answer):
-        """For an error: the class of an answer that is none, and the handler it is of."""
-        name = getattr(self.handler, "__name__", None) or type(self.handler).__name__
-        return f"{type(answer).__name__!r} ({answer!r:.60}, from {name}())"
-
-    cdef char *make_room(self, Py_ssize_t size) except NULL:
-        """Where the replies end, with room for so many bytes."""
-        if self.out_room - self.out_size < size:
-            self.grow(size)
-        return self.out + self.out_size
-
-    cdef int grow(self, Py_ssize_t size) except -1:
-        cdef Py_ssize_t room = max(4096, self.out_size + size + self.out_room)
-        cdef char *memory = <char *>realloc(self.out, room)
-        if memory == NULL:
-            raise MemoryError(f"no memory for {room} bytes of replies")
-        self.out = memory
-        self.out_room = room
-        return 0
 
 
 cdef class HandlerTransport(ServerTransport):
@@ -192,6 +44,21 @@ cdef class HandlerTransport(ServerTransport):
         free_inbox(&self.inbox)
 
     cdef int opened(self) except -1:
+        cdef Service service = self.service
+        cdef PyObject *previous = service.current
+        if service.on_connect is None:
+            return 0
+        service.current = <PyObject *>self
+        try:
+            returned = service.on_connect(self)
+            if returned is not None:
+                raise TypeError(f"on_connect() returns None, not {type(returned).__name__!r}: "
+                                "connection.send() sends a greeting")
+            self.send_out()
+        except BaseException:
+            self.give_up("on_connect()")
+        finally:
+            service.current = previous
         return 0
 
     cdef int received(self, const char *data, Py_ssize_t size) except -1:
@@ -239,7 +106,8 @@ cdef class HandlerTransport(ServerTransport):
         try:
             answer = service.handler(message)
             if (type(answer) is bytes and PyBytes_GET_SIZE(answer) < LARGE
-                    and self.tls is None and self.region is None and not self.closing):
+                    and self.tls is None and self.region is None
+                    and not (self.closing or self.has_replies)):
                 self.send_memory(PyBytes_AS_STRING(<PyObject *>answer),
                                  PyBytes_GET_SIZE(answer))
             else:
@@ -277,7 +145,7 @@ cdef class HandlerTransport(ServerTransport):
             else:
                 if isinstance(error, (KeyboardInterrupt, SystemExit)):
                     self.is_held = True  # the messages behind wait until the loop goes on
-                    self.loop.soon.append((self.resume, ()))
+                    self.loop.soon.append((self._resume, ()))
                 self.give_up("the handler")
         finally:
             service.current = previous
@@ -324,6 +192,7 @@ cdef class HandlerTransport(ServerTransport):
         logger.info("%r sent what is no message: %s", self, error)
         take(inbox, length(inbox))
         self.is_refused = True
+        self.refusal = error
         return 0
 
     cdef int give_up(self, str what) except -1:
@@ -381,7 +250,7 @@ cdef class HandlerTransport(ServerTransport):
         cdef char *end
         if framing is not None:
             framing.check_payload(data, size)
-        end = service.make_room(2 * MOST_HEADER + (size if size < LARGE else 0))
+        end = make_room(service, 2 * MOST_HEADER + (size if size < LARGE else 0))
         if framing is not None:
             end += framing.write_header(size, end)
         if size < LARGE:
@@ -394,7 +263,7 @@ cdef class HandlerTransport(ServerTransport):
                 self.say(payload)
             else:  # as bytes, whatever its format is: TLS takes no other
                 self.say(PyMemoryView_FromMemory(<char *>data, size, PyBUF_READ))
-            end = service.make_room(MOST_HEADER)
+            end = make_room(service, MOST_HEADER)
         if framing is not None:
             end += framing.write_trailer(end)
         service.out_size = end - service.out
@@ -437,6 +306,82 @@ cdef class HandlerTransport(ServerTransport):
             self.service.answer_batch()  # TLS: message and end came together
         return self.close_if_drained()
 
+    def send(self, message, /):
+        """Send a message, framed as an answer is; returns at once.
+
+        It goes behind what was sent on this connection before: in a handler, behind the
+        answers to earlier messages and before the one that the handler returns. Any
+        function of the server's thread may call it, also for another connection. Without a
+        framing the message is sent as it is.
+
+        Parameters
+        ----------
+        message : bytes-like
+            It may be changed afterwards.
+
+        Raises
+        ------
+        TypeError
+            For anything else.
+        ValueError
+            The framing has no such message: it is too long, or contains the delimiter.
+        RuntimeError
+            After write_eof(), or while a file is being sent.
+
+        Notes
+        -----
+        Nothing is sent on a connection that is closing, as by write(). What the peer does
+        not read waits here, and get_write_buffer_size() returns how much that is; above
+        `write_high_water` the peer's messages wait as well.
+        Thread safety: for the server's thread; others use Server.call_soon_threadsafe().
+        """
+        cdef Service service = self.service
+        if type(message) is not bytes and not PyObject_CheckBuffer(message):
+            raise TypeError("message must be a bytes-like object, "
+                            f"not {type(message).__name__!r}")
+        if self.is_eof_wanted:
+            raise RuntimeError("Cannot call send() after write_eof()")
+        self.refuse_behind_a_file()
+        if self.closing:
+            return
+        if service.current == <PyObject *>self or self.has_replies:
+            self.reply_with_buffer(message)  # it goes out with the other replies
+            if service.out_size > MOST_GATHERED:
+                self.send_out()
+        else:
+            self.send_apart(message)
+
+    cdef int send_apart(self, object message) except -1:
+        """Send a message while the memory of replies is not this connection's."""
+        cdef Framing framing = self.service.framing
+        cdef bint was_dispatching = self.is_dispatching
+        cdef char[MOST_HEADER] header
+        cdef char[MOST_HEADER] trailer
+        cdef Py_ssize_t before, after
+        if framing is None:
+            framed = (message if type(message) is bytes else memoryview(message).tobytes(),)
+        elif type(message) is bytes and PyBytes_GET_SIZE(message) >= LARGE and self.tls is None:
+            framing.check_payload(PyBytes_AS_STRING(<PyObject *>message),
+                                  PyBytes_GET_SIZE(message))
+            before = framing.write_header(PyBytes_GET_SIZE(message), header)
+            after = framing.write_trailer(trailer)
+            framed = (PyBytes_FromStringAndSize(header, before), message,
+                      PyBytes_FromStringAndSize(trailer, after))
+        else:
+            framed = (framing.encode(message),)
+        self.is_dispatching = True
+        try:
+            for part in framed:
+                self.say(part)
+        except BaseException as error:
+            self.fail(error)  # a part of a message may have been sent
+            raise
+        finally:
+            self.is_dispatching = was_dispatching
+        if not was_dispatching:
+            self.flush()
+        return 0
+
     def write(self, data, /):
         """Send bytes behind the answers that were returned; see Server."""
         self.queue_out()
@@ -453,18 +398,37 @@ cdef class HandlerTransport(ServerTransport):
 
     cdef int lost(self, object reason) except -1:
         free_inbox(&self.inbox)
+        try:
+            if self.waiting:  # KeyboardInterrupt left the loop before it was their turn
+                self.service.answer_batch()
+        finally:
+            if self.service.on_disconnect is not None:
+                self.say_farewell(self.refusal if reason is None else reason)
+        return 0
+
+    cdef int say_farewell(self, object reason) except -1:
+        """Call on_disconnect()."""
+        cdef Service service = self.service
+        cdef PyObject *previous = service.current
+        service.current = <PyObject *>self
+        try:
+            service.run(service.on_disconnect, self, reason)  # the loop may not run any more
+        except BaseException:
+            self.callback_raised("on_disconnect()")
+        finally:
+            service.current = previous
         return 0
 
     cdef int writing_paused(self, bint is_paused) except -1:
         """The peer does not read its answers: its messages wait until it does."""
         if not is_paused:
             # Held until then: the peer's end is not to be seen before its messages.
-            self.loop.soon.append((self.resume, ()))
+            self.loop.soon.append((self._resume, ()))
             return 0
         self.is_held = True
         return self.set_interest()
 
-    def resume(self):
+    def _resume(self):
         """Internal: go on with the messages that waited."""
         if not self.is_held or self.is_write_paused or self.closing:
             return
@@ -514,23 +478,8 @@ cdef class HandlerTransport(ServerTransport):
 own_methods(HandlerTransport)
 
 
-def current_connection():
-    """The connection whose message the running handler was given.
-
-    Returns
-    -------
-    HandlerTransport
-        With get_extra_info("peername"), write(), close() and the other methods of
-        asyncio's transports.
-
-    Raises
-    ------
-    RuntimeError
-        No handler runs in this thread, or one that takes batches, whose messages come
-        from many connections.
-    """
-    cdef Service service = of_thread().get(SERVICE)
-    if service is None or service.current == NULL:
-        raise RuntimeError("current_connection() is for a handler of fastsock.serve() while "
-                           "it runs, and not for one of serve_batches()")
-    return <object>service.current
+def new_connection(Service service):
+    """Internal: a connection for an accepted fd."""
+    cdef HandlerTransport made = HandlerTransport.__new__(HandlerTransport)
+    made.service = service
+    return made
