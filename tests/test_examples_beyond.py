@@ -12,7 +12,7 @@ import fastsock
 from tests.conftest import TIMEOUT_S, requires_program
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
-NEED_FASTSOCK = {"dns_responder.py", "multicast_roll_call.py", "redis_client.py",
+NEED_FASTSOCK = {"chat_serve.py", "dns_responder.py", "multicast_roll_call.py", "redis_client.py",
                  "resp_server.py", "round_trips.py"}
 
 
