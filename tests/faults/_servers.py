@@ -105,12 +105,32 @@ def serve_with(make, data, *, run):
 
 LOOPBACK = ("127.0.0.1", 0)
 
+
+def sending(kind, **more):
+    """An echo by send(): with the replies of the running handler, or apart from them."""
+    connections = []
+
+    def send(line):
+        fastsock.current_connection().send(line)
+
+    def send_apart(lines):
+        for line in lines:
+            connections[-1].send(line)
+        return [None] * len(lines)
+
+    return kind(send if kind is HandlerServer else send_apart, LOOPBACK, framing=Lines(),
+                on_connect=connections.append,
+                on_disconnect=lambda connection, reason: connections.remove(connection), **more)
+
+
 SERVERS = {
     "serve: lines": (lambda **more: HandlerServer(
         lambda line: line, LOOPBACK, framing=Lines(), **more), LINES),
     "serve: a lot": (lambda **more: HandlerServer(lambda data: data, LOOPBACK, **more), LARGE),
     "serve: batches": (lambda **more: BatchServer(
         lambda lines: lines, LOOPBACK, framing=Lines(), **more), LINES),
+    "serve: send()": (functools.partial(sending, HandlerServer), LINES),
+    "serve: send() apart": (functools.partial(sending, BatchServer), LINES),
     "Server: protocol": (lambda **more: fastsock.Server(Echo, LOOPBACK, **more), LARGE),
 }
 for name, (make, data) in SERVERS.items():

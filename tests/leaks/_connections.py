@@ -16,7 +16,7 @@ import tempfile
 import threading
 
 import fastsock
-from fastsock._serve import HandlerServer
+from fastsock._serve import BatchServer, HandlerServer
 from fastsock.framing import Lines
 
 from tests.faults._run import TIMEOUT_S
@@ -161,6 +161,39 @@ def handlers(kind, *, run):
         for data in b"abc\nn\nb\nl\nxyz\n", b"abc\nr\n", b"abc\nc\n", b"abc\n" + b"x" * 100, b"half":
             with contextlib.suppress(ConnectionError):
                 assert ask(address, data, 4 if b"\n" in data else 0)[:4] in (b"abc\n", b"")
+
+
+@scenario("one", "batches")
+def callbacks_of_connections(kind, *, run):
+    logging.getLogger("fastsock.server").propagate = False
+    logging.getLogger("fastsock.server").addHandler(HUSH)
+    members = []
+
+    def on_connect(connection):
+        members.append(connection)
+        connection.send(b"hi")
+
+    def on_disconnect(connection, reason):
+        members.remove(connection)
+        if isinstance(reason, LookupError):
+            raise reason
+
+    def handle(line):
+        for member in members:
+            member.send(line)
+            member.send(line * 30_000)
+        if line == b"r":
+            raise LookupError
+        return b"end"
+
+    options = {"framing": Lines(), "on_connect": on_connect, "on_disconnect": on_disconnect}
+    with running(HandlerServer(handle, LOOPBACK, **options) if kind == "one" else
+                 BatchServer(lambda lines: list(map(handle, lines)), LOOPBACK,
+                             **options)) as [address]:
+        for data in b"a\n", b"r\n", b"a\n" + b"x" * 70_000:
+            with contextlib.suppress(ConnectionError):
+                ask(address, data, 30_010)
+    members.clear()
 
 
 @scenario("plain", "framed")
