@@ -46,10 +46,24 @@ def same(data):
     return data
 
 
+def sending(data):
+    fastsock.current_connection().send(data)
+
+
+def remembering(**options):
+    """A server whose callbacks keep its connections, one of which a signal may interrupt."""
+    connections = set()
+    return HandlerServer(sending, ANYWHERE, framing=FRAMINGS["lines"],
+                         on_connect=connections.add,
+                         on_disconnect=lambda connection, reason: connections.discard(connection),
+                         **options)
+
+
 SERVERS = {"Server": (lambda **options: fastsock.Server(Echo, ANYWHERE, **options), PATTERN),
            "Server, BufferedProtocol": (
                lambda **options: fastsock.Server(BufferedEcho, ANYWHERE, **options), PATTERN),
-           "serve": (lambda **options: HandlerServer(same, ANYWHERE, **options), PATTERN)}
+           "serve": (lambda **options: HandlerServer(same, ANYWHERE, **options), PATTERN),
+           "serve, send() and callbacks": (remembering, TEXTS["lines"])}
 for name, framing in FRAMINGS.items():
     for title, kind in ("serve", HandlerServer), ("serve batches of", BatchServer):
         SERVERS[f"{title} {name}"] = (
