@@ -121,9 +121,11 @@ def locked(folder: str | bytes) -> Iterator[None]:
             break
         yield
     finally:
-        with contextlib.suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_UN)  # a child of a fork() in between has it open, too
-        os.close(fd)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_UN)  # a child of a fork() in between has it open, too
+        finally:
+            os.close(fd)
 
 
 def paths_of(sockets: Iterable[socket]) -> list[_Bound]:

@@ -117,10 +117,12 @@ def test_no_output_at_all():
     assert (process.returncode, errors) == (0, "")
 
 
-def test_a_broken_pipe_of_something_else(python):
+@pytest.mark.parametrize("prepare", ["", "import io; sys.stdout = io.StringIO()"])
+def test_a_broken_pipe_of_something_else(python, prepare):
     # A server that is gone is not the end of the output.
-    code = """
+    code = f"""
 import sys
+{prepare}
 from fastsock import __main__
 from fastsock.commands import info
 def main(arguments):

@@ -240,6 +240,30 @@ def test_what_fails_behind_bind(path, monkeypatch, owner, name):
     assert not os.path.exists(path)
 
 
+@pytest.mark.parametrize("name", ["listen", "chmod", "flock"])
+def test_ctrl_c_while_it_is_made(path, monkeypatch, name):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    owner = {"listen": fastsock.socket, "chmod": os, "flock": _unix_paths.fcntl}[name]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            HandlerServer(bytes, path)
+    assert not os.path.exists(path)
+
+
+def test_what_is_gone_meanwhile(path, tmp_path, monkeypatch):
+    assert _unix_paths.reason_to_keep(path) == ""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert _unix_paths.absolute("s") == "s"
+    monkeypatch.chdir(tmp_path)
+    assert _unix_paths.absolute("s") == str(tmp_path / "s")
+
+
 def test_no_pipe_for_the_workers(path, monkeypatch):
     def pipe():
         raise OSError(errno.EMFILE, "no fds")
