@@ -183,11 +183,10 @@ def completed(found: list[Any], flowinfo: int = 0, scope_id: int = 0) -> list[_F
 
 
 def shown(name: Any) -> str:
-    """Return what getsockname() returned as the text that parsed() takes."""
-    if isinstance(name, bytes):  # an abstract address, as ss(8) shows it
-        return "@" + name[1:].decode("utf-8", "backslashreplace")
-    if isinstance(name, str):
-        return name
+    """Return an address, such as getsockname() returns, as the text that parsed() takes."""
+    if isinstance(name, (str, bytes)):
+        text = os.fsencode(name).decode("utf-8", "backslashreplace")
+        return "@" + text[1:] if text[:1] == "\0" else text  # abstract: as ss(8) shows it
     host, port = name[:2]
     if len(name) == 2:
         return f"{host}:{port}"

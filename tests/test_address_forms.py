@@ -192,9 +192,11 @@ def test_texts_that_are_refused(python, text, problem):
 @pytest.mark.parametrize("name, text", [
     (("127.0.0.1", 80), "127.0.0.1:80"), (("::", 7012, 0, 0), "[::]:7012"),
     (("fe80::1", 80, 0, 999_999), "[fe80::1%999999]:80"), (("fe80::1%x", 80, 0, 1), "[fe80::1%x]:80"),
-    ("/run/s", "/run/s"), (b"\0name\xff", "@name\\xff")])
+    ("/run/s", "/run/s"), (b"\0name\xff", "@name\\xff"), ("\0name", "@name"),
+    (b"/run/s", "/run/s"), ("/caf\udce9", "/caf\\xe9")])
 def test_addresses_are_shown_as_they_are_written(name, text):
     assert forms.shown(name) == text
+    text.encode()  # can be printed
     if isinstance(name, tuple):
         assert forms.parsed(text)[1] == name[1]
 
