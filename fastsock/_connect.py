@@ -45,10 +45,12 @@ def create_connection(address: "_Target", timeout: float | None = _DEFAULT,
         Raise an ExceptionGroup of what went wrong with each address, and not only
         the last.
     happy_eyeballs_delay : float, optional
-        Race the addresses, of both families in turn, starting the next one after so
-        many seconds or when one failed (RFC 8305; it recommends 0.25).
+        Race the addresses, of both families in turn, starting the next one after this
+        many seconds, or at once when an attempt fails (RFC 8305; it recommends 0.25).
+        With infinity the next one only starts when an attempt fails.
     total_timeout : float, optional
-        Seconds for the whole call, whatever the number of addresses.
+        Seconds for the whole call, whatever the number of addresses. None and infinity:
+        no bound.
 
     Returns
     -------
@@ -58,6 +60,11 @@ def create_connection(address: "_Target", timeout: float | None = _DEFAULT,
     ------
     OSError
         Of the last address. TimeoutError when `total_timeout` passed.
+    ValueError
+        `happy_eyeballs_delay` or `total_timeout` is NaN, or not above 0; `timeout` is NaN
+        or negative.
+    OverflowError
+        `timeout` is infinite: as in the stdlib, None is the socket's timeout without a bound.
     """
     names = _package()
     complete: tuple[int, ...] = ()

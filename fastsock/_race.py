@@ -1,8 +1,8 @@
 """create_connection() with a deadline, or with a race of addresses (Happy Eyeballs).
 
 Imported when first asked for. Method (RFC 8305): the addresses of the two families
-are tried in turn; the next attempt starts when the last one failed, or when
-`delay` has passed without an answer; the first that stands wins, and the others
+are tried in turn; the next attempt starts as soon as one fails, or when `delay`
+has passed since the last start; the first that stands wins, and the others
 are closed.
 
 Rules: attempts are non-blocking connects under one poll(2); nothing outlives the
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     _Address = tuple[Any, ...] | str | bytes
     _Found = tuple[int, int, int, str, tuple[Any, ...]]  # of getaddrinfo()
 
-_IN_PROGRESS = (errno.EINPROGRESS, errno.EINTR, errno.EAGAIN)
+# Not EAGAIN: nothing was begun then (no local port is free), and poll(2) calls it ready.
+_IN_PROGRESS = (errno.EINPROGRESS, errno.EINTR)
+_NO_BOUND_S = 1e9           # about 31 years: as no bound, since C's types for time end somewhere
+_LONGEST_POLL_MS = 2**31 - 1
 
 
 def in_turn(found: Iterable[_Found]) -> list[_Found]:
@@ -50,14 +53,16 @@ class Race:
     def __init__(self, names: ModuleType, timeout_s: float | None,
                  source_address: _Address | None, delay_s: float | None,
                  total_timeout_s: float | None) -> None:
-        for name, seconds in (("happy_eyeballs_delay", delay_s), ("total_timeout", total_timeout_s)):
+        for name, seconds in (("happy_eyeballs_delay", delay_s),
+                              ("total_timeout", total_timeout_s)):
             if seconds is not None and not seconds > 0:
                 raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
         self.names = names
         self.timeout_s = timeout_s
         self.source_address = source_address
-        self.delay_s = delay_s
-        self.deadline = None if total_timeout_s is None else time.monotonic() + total_timeout_s
+        self.delay_s = None if delay_s is None else min(delay_s, _NO_BOUND_S)
+        self.deadline = (None if total_timeout_s is None or total_timeout_s >= _NO_BOUND_S
+                         else time.monotonic() + total_timeout_s)
         self.errors: list[Exception] = []
         # By fd: the socket, and when it is given up.
         self.running: dict[int, tuple[socket, float | None]] = {}
@@ -109,10 +114,14 @@ class Race:
         """The first of the addresses that answers, or None."""
         waiting = list(addresses)
         next_start = time.monotonic()
+        failed = len(self.errors)
         while waiting or self.running:
             now = time.monotonic()
             if self.deadline is not None and now >= self.deadline:
                 raise TimeoutError("timed out")
+            if len(self.errors) > failed:  # the next attempt starts at once (RFC 8305, section 5)
+                failed = len(self.errors)
+                next_start = now
             may_start = not self.running or (self.delay_s is not None and now >= next_start)
             if waiting and may_start:
                 sock = self.start(waiting.pop(0), now)
@@ -131,6 +140,8 @@ class Race:
         sock: socket | None = None
         try:
             sock = self.names.socket(family, type, proto)
+            if self.timeout_s is not None and not 0 <= self.timeout_s <= _NO_BOUND_S:
+                sock.settimeout(self.timeout_s)  # raises as the stdlib: negative, NaN, too large
             sock.setblocking(False)
             if self.source_address:
                 if family == stdlib_socket.AF_INET and len(self.source_address) > 2:
@@ -139,10 +150,12 @@ class Race:
             outcome = sock.connect_ex(destination)
             if outcome and outcome not in _IN_PROGRESS:
                 raise OSError(outcome, os.strerror(outcome))
-        except OSError as error:
-            self.errors.append(error)
+        except BaseException as error:
             if sock is not None:
                 sock.close()
+            if not isinstance(error, OSError):
+                raise
+            self.errors.append(error)
             return None
         if not outcome:
             return sock
@@ -161,7 +174,8 @@ class Race:
         wait_ms = None
         if moments:
             # Rounded up: a wait that ends early would be a loop without sleep.
-            wait_ms = max(0, int((min(moments) - time.monotonic()) * 1000) + 1)
+            wait_ms = int((min(moments) - time.monotonic()) * 1000) + 1
+            wait_ms = min(max(0, wait_ms), _LONGEST_POLL_MS)
         for fd, _ in poll.poll(wait_ms):
             sock, _ = self.running.pop(fd)
             try:
