@@ -8,6 +8,8 @@ from fastsock._loop import Watched
 IPPROTO_TCP: int
 TCP_NODELAY: int
 
+def begin_again() -> None: ...
+
 @disjoint_base
 class Rear(Watched): ...
 

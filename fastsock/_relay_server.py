@@ -38,7 +38,9 @@ class Relay(BaseServer):
         busy_poll_us, reuse_port, unix_mode, use_poll.
 
     Bytes are copied through one buffer, and where a connection moves much by splice(2).
-    A half-closed connection is half-closed on the other side.
+    A half-closed connection is half-closed on the other side. Only an end that was received is
+    passed on as one: a reset, a target that can't be connected to, `idle_timeout` and shutdown()
+    reset what is not through.
     """
 
     def __init__(self, listen: _Place = None, connect: _Address | None = None, *,

@@ -14,6 +14,7 @@ cdef struct Pump:
     int target
     PumpState state
     int error
+    int failed_fd               # of the socket that `error` is from; -1: of neither
     int64_t moved               # bytes that the target took
     char *rest                  # read, and not yet written
     Py_ssize_t rest_start
@@ -25,7 +26,14 @@ cdef struct Pump:
     bint may_splice
     bint has_ended              # the source has
 
+cdef enum:
+    FAILURE = 0x08              # POLLERR, EPOLLERR: the connection failed
+    HANG_UP = 0x10              # POLLHUP, EPOLLHUP: both of its directions are over
+
 
 cdef void start_pump(Pump *pump, int source, int target) noexcept nogil
 cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil
 cdef void end_pump(Pump *pump) noexcept nogil
+cdef void drain_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil
+cdef int error_of(int fd) noexcept nogil
+cdef void reset_on_close(int fd) noexcept nogil

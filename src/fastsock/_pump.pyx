@@ -5,23 +5,34 @@ again goes over to splice(2), which moves pages. Nothing here knows of Python, o
 a pump runs until a socket would block, and says for what.
 
 Rules: both sockets are non-blocking. What was read and not yet written is the pump's;
-the end of the source is told to the target by shutdown(2) when all was written.
+the end of the source is told to the target by shutdown(2) when all was written. Only
+that is an end: whatever else stops a pump, leaves its target without one.
 """
 
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
-from fastsock._libc cimport EAGAIN, EINTR, EINVAL, ENOMEM, EWOULDBLOCK
+from fastsock._libc cimport (
+    EAGAIN, EINTR, EINVAL, ENOMEM, EWOULDBLOCK, SO_ERROR, SOL_SOCKET, socklen_t,
+)
 from fastsock._platform cimport (
     FASTSOCK_HAS_SPLICE, FASTSOCK_NOSIGNAL, fastsock_no_sigpipe, fastsock_splice,
     fastsock_splice_pipe,
 )
 
+cdef extern from "<sys/socket.h>" nogil:
+    const int SO_LINGER
+    cdef struct linger:
+        int l_onoff
+        int l_linger
+
 cdef enum:
     SHUT_WR = 1
     ENOUGH_FULL_READS = 4       # then it is a bulk transfer
     MOST_TURNS = 16             # then the other direction has its turn
+    MOST_DRAINS = 8             # of so many turns: more than a receive buffer holds
     PIPE_SIZE = 1048576
     NOT_NOW = -1                # it would block
     NEVER = -2                  # `error` is set
@@ -32,6 +43,7 @@ cdef void start_pump(Pump *pump, int source, int target) noexcept nogil:
     pump.target = target
     pump.state = PUMP_READS
     pump.error = 0
+    pump.failed_fd = -1
     pump.moved = 0
     pump.rest = NULL
     pump.rest_start = pump.rest_end = pump.piped = 0
@@ -52,13 +64,14 @@ cdef void end_pump(Pump *pump) noexcept nogil:
         pump.pipe_in = pump.pipe_out = -1
 
 
-cdef inline Py_ssize_t judge(Pump *pump, Py_ssize_t result) noexcept nogil:
-    """The result of a system call: itself, NOT_NOW or NEVER."""
+cdef inline Py_ssize_t judge(Pump *pump, int fd, Py_ssize_t result) noexcept nogil:
+    """The result of a system call on one of the sockets: itself, NOT_NOW or NEVER."""
     if result >= 0:
         return result
     if libc.errno in (EAGAIN, EWOULDBLOCK, EINTR):
         return NOT_NOW
     pump.error = libc.errno
+    pump.failed_fd = fd
     pump.state = PUMP_FAILED
     return NEVER
 
@@ -88,10 +101,38 @@ cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     pump.state = PUMP_WRITES if pump.piped or pump.rest != NULL else PUMP_READS
 
 
+cdef void drain_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
+    """The source's connection has failed: move what it had received and is taken at once."""
+    cdef int _turn
+    cdef int64_t moved
+    for _turn in range(MOST_DRAINS):
+        moved = pump.moved
+        run_pump(pump, room, size)
+        if pump.moved == moved:
+            return
+
+
+cdef int error_of(int fd) noexcept nogil:
+    """What a connection failed of, which is asked once: SO_ERROR; 0 if it did not."""
+    cdef int error = 0
+    cdef socklen_t size = sizeof(error)
+    if libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0:
+        return libc.errno
+    return error
+
+
+cdef void reset_on_close(int fd) noexcept nogil:
+    """Have close(2) send RST in the place of FIN. AF_UNIX has no such thing."""
+    cdef linger at_once
+    at_once.l_onoff = 1
+    at_once.l_linger = 0
+    libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once))
+
+
 cdef bint copy(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     """Read into the room and write from it; False if it has to wait, or failed."""
     cdef Py_ssize_t received, sent
-    received = judge(pump, libc.recv(pump.source, room, size, 0))
+    received = judge(pump, pump.source, libc.recv(pump.source, room, size, 0))
     if received == NEVER:
         return False
     pump.state = PUMP_READS
@@ -103,7 +144,8 @@ cdef bint copy(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     pump.full_reads = pump.full_reads + 1 if received == size else 0
     if pump.full_reads >= ENOUGH_FULL_READS and pump.may_splice:
         open_pipe(pump)
-    sent = judge(pump, libc.send(pump.target, room, received, FASTSOCK_NOSIGNAL))
+    sent = judge(
+        pump, pump.target, libc.send(pump.target, room, received, FASTSOCK_NOSIGNAL))
     if sent == NEVER:
         return False
     if sent > 0:
@@ -130,7 +172,7 @@ cdef bint keep_rest(Pump *pump, const char *data, Py_ssize_t size) noexcept nogi
 
 
 cdef bint write_rest(Pump *pump) noexcept nogil:
-    cdef Py_ssize_t sent = judge(pump, libc.send(
+    cdef Py_ssize_t sent = judge(pump, pump.target, libc.send(
         pump.target, pump.rest + pump.rest_start, pump.rest_end - pump.rest_start,
         FASTSOCK_NOSIGNAL))
     if sent < 0:
@@ -162,7 +204,7 @@ cdef bint fill_pipe(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     if received == 0 or (received < 0 and libc.errno in (EAGAIN, EWOULDBLOCK)):
         # Before urgent data splice(2) says so for ever; recv(2) passes over it.
         return copy(pump, room, size)
-    received = judge(pump, received)
+    received = judge(pump, pump.source, received)
     if received < 0:
         return False
     pump.state = PUMP_READS
@@ -172,7 +214,7 @@ cdef bint fill_pipe(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
 
 cdef bint empty_pipe(Pump *pump) noexcept nogil:
     cdef Py_ssize_t sent = judge(
-        pump, fastsock_splice(pump.pipe_out, pump.target, pump.piped))
+        pump, pump.target, fastsock_splice(pump.pipe_out, pump.target, pump.piped))
     if sent == NEVER:
         return False
     if sent > 0:

@@ -3,7 +3,10 @@
 Job: connects to where it is to go, then moves bytes both ways until both have ended.
 
 Rules: nothing blocks. The accepted fd (the front) is what counts as the connection; the
-other one (the rear) is watched beside it. Either failing ends both.
+other one (the rear) is watched beside it. Either failing ends both. A FIN is only sent to
+pass on one that was received: both sides are reset unless both pumps have ended. A side
+from which nothing is wanted now is still watched for its failure, but not after its
+hang-up, which poll(2) and epoll(7) would report for ever.
 """
 
 import logging
@@ -16,10 +19,11 @@ from libc.stdint cimport int64_t
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress
 from fastsock._hub cimport Connection, Hub
-from fastsock._libc cimport AF_UNIX, EINPROGRESS, SO_ERROR, SOCK_STREAM, SOL_SOCKET, socklen_t
+from fastsock._libc cimport AF_UNIX, EINPROGRESS, SOCK_STREAM
 from fastsock._loop cimport Loop, TimerHandle, Watched
 from fastsock._pump cimport (
-    PUMP_ENDED, PUMP_FAILED, PUMP_READS, PUMP_WRITES, Pump, end_pump, run_pump, start_pump,
+    FAILURE, HANG_UP, PUMP_ENDED, PUMP_FAILED, PUMP_READS, PUMP_WRITES, Pump, drain_pump,
+    end_pump, error_of, reset_on_close, run_pump, start_pump,
 )
 from fastsock._readiness cimport READABLE, WRITABLE
 
@@ -27,18 +31,35 @@ from fastsock._socket_class import socket
 
 cdef object logger = logging.getLogger("fastsock.server")
 
+# How many fork()s led to this process. SO_LINGER would be the parent's, too.
+cdef int forks = 0
+
+
+def begin_again():
+    """Internal: after fork(), in the child."""
+    global forks
+    forks += 1
+
+
+os.register_at_fork(after_in_child=begin_again)
+
 
 cdef class Rear(Watched):
     """The connection to where a relay leads."""
     cdef Front front
+    cdef int made_after             # so many fork()s
+    cdef bint has_hung_up
 
     def __dealloc__(self):
-        if self.fd > 0:
-            libc.close(self.fd)
+        if self.fd > 0:  # the relay was forgotten
+            close_connection(self.fd, self.made_after == forks)
 
     cdef int ready(self, int events) except -1:
         if self.front.is_connecting:
             return self.front.connected()
+        if events & (FAILURE | HANG_UP):
+            self.has_hung_up = True
+            return self.front.hung_up(self, events)
         return self.front.work(events & ~READABLE, events & ~WRITABLE)
 
     cdef int ready_raised(self) except -1:
@@ -48,11 +69,16 @@ cdef class Rear(Watched):
 cdef class Front(Connection):
     """One relayed connection, by its accepted end."""
     cdef object targets             # the addresses that are left to try: (family, address)
+    cdef object target              # the address that is tried
+    cdef list refusals              # texts: which address failed, of what
     cdef double connect_timeout_s
     cdef object counters            # a list of bytes relayed: forth, back
     cdef Rear rear
     cdef bint is_connecting
     cdef bint has_ended
+    cdef bint is_complete           # both pumps have ended: no reset
+    cdef bint has_hung_up
+    cdef int made_after             # so many fork()s
     cdef TimerHandle connect_timer
     cdef Pump forth
     cdef Pump back
@@ -65,59 +91,62 @@ cdef class Front(Connection):
         end_pump(&self.forth)
         end_pump(&self.back)
         if self.fd > 0:
-            libc.close(self.fd)
+            close_connection(self.fd, self.made_after == forks)
 
     cdef int begin(self, int fd, Hub hub, int family, SocketAddress *peer) except -1:
         self.fd = fd
         self.hub = hub
         self.rear = Rear.__new__(Rear)  # first: end() has need of it, whatever fails
         self.rear.fd = -1
+        self.rear.made_after = self.made_after = forks
         hub.loop.adopt(self, 0)
         hub.connections += 1
         hub.loop.touch(self)
         self.rear.front = self
         try:
             self.connect_timer = hub.loop.call_later(self.connect_timeout_s, self.give_up)
-            self.connect_next("no address")
+            self.connect_next()
         except Exception:  # the listener would take it for its own
             self.ready_raised()
         return 0
 
-    cdef int connect_next(self, str why) except -1:
+    cdef int connect_next(self) except -1:
         """Try the next address; without one, end."""
         cdef int error
-        for family, address in self.targets:
+        for family, self.target in self.targets:
             sock = None
             try:
                 sock = socket(family, SOCK_STREAM)
                 sock.setblocking(False)
-                error = sock.connect_ex(address)
+                error = sock.connect_ex(self.target)
                 if family != AF_UNIX and error in (0, EINPROGRESS):
                     sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
                 if error in (0, EINPROGRESS):
                     self.rear.fd = sock.detach()
                 else:
-                    why = os.strerror(error)
+                    self.refusals.append(f"{self.target!r}: {os.strerror(error)}")
             except (OSError, ValueError) as problem:
-                why = str(problem)
+                self.refusals.append(f"{self.target!r}: {problem}")
             finally:
                 if sock is not None:
                     sock.close()
             if self.rear.fd >= 0:
                 self.is_connecting = True
                 self.loop.adopt(self.rear, WRITABLE)
+                if not self.has_hung_up:  # the client may be gone before that stands
+                    self.watch(FAILURE)
                 return 0
-        logger.warning("a relay can't connect: %s", why)
+        logger.warning("a relay can't connect to %s",
+                       "; ".join(self.refusals) or "anything: there is no address")
         return self.end()
 
     cdef int connected(self) except -1:
-        cdef int error = 0
-        cdef socklen_t size = sizeof(error)
-        libc.getsockopt(self.rear.fd, SOL_SOCKET, SO_ERROR, &error, &size)
+        cdef int error = error_of(self.rear.fd)
         self.is_connecting = False
         if error:
             self.drop_rear()
-            return self.connect_next(os.strerror(error))
+            self.refusals.append(f"{self.target!r}: {os.strerror(error)}")
+            return self.connect_next()
         self.connect_timer.cancel()
         self.connect_timer = None
         start_pump(&self.forth, self.fd, self.rear.fd)
@@ -126,10 +155,14 @@ cdef class Front(Connection):
 
     def give_up(self):
         """Internal: the time for connecting is over."""
-        logger.warning("a relay can't connect within %s s", self.connect_timeout_s)
+        logger.warning("a relay can't connect within %s s to %s", self.connect_timeout_s,
+                       "; ".join([*self.refusals, f"{self.target!r}: no answer"]))
         self.end()
 
     cdef int ready(self, int events) except -1:
+        if events & (FAILURE | HANG_UP):
+            self.has_hung_up = True
+            return self.hung_up(self, events)
         return self.work(events & ~WRITABLE, events & ~READABLE)
 
     cdef int ready_raised(self) except -1:
@@ -145,18 +178,44 @@ cdef class Front(Connection):
             return 0
         if forth:
             run_pump(&self.forth, loop.scratch, loop.scratch_size)
-        if back or self.forth.state == PUMP_FAILED:  # what the other side had said
+        if back:
             run_pump(&self.back, loop.scratch, loop.scratch_size)
         if self.forth.moved + self.back.moved != moved:
             loop.touch(self)
-        if (self.forth.state == PUMP_FAILED or self.back.state == PUMP_FAILED
-                or (self.forth.state == PUMP_ENDED and self.back.state == PUMP_ENDED)):
+        if self.forth.state == PUMP_FAILED or self.back.state == PUMP_FAILED:
+            return self.fail()
+        if self.forth.state == PUMP_ENDED and self.back.state == PUMP_ENDED:
+            self.is_complete = True
             return self.end()
-        self.watch((READABLE if self.forth.state == PUMP_READS else 0)
-                   | (WRITABLE if self.back.state == PUMP_WRITES else 0))
-        self.rear.watch((READABLE if self.back.state == PUMP_READS else 0)
-                        | (WRITABLE if self.forth.state == PUMP_WRITES else 0))
+        self.watch(interest(&self.forth, &self.back, self.has_hung_up))
+        self.rear.watch(interest(&self.back, &self.forth, self.rear.has_hung_up))
         return 0
+
+    cdef int hung_up(self, Watched side, int events) except -1:
+        """One side has failed, or hung up: of AF_UNIX as its peer was closed, else as both
+        directions were ended in order."""
+        cdef bint is_over
+        cdef int error
+        if self.is_connecting:
+            error = error_of(side.fd)
+            return self.end() if error or events & FAILURE else side.watch(0)
+        self.work(True, True)  # what it had sent comes before its failure
+        if self.has_ended:
+            return 0
+        if side is self:
+            is_over = self.forth.has_ended and self.back.state == PUMP_ENDED
+        else:
+            is_over = self.back.has_ended and self.forth.state == PUMP_ENDED
+        if is_over:  # all that it has to do with is done
+            return 0
+        error = error_of(side.fd)
+        return self.fail() if error or events & FAILURE else 0
+
+    cdef int fail(self) except -1:
+        """Pass on what was received and is taken at once, and end by resets."""
+        drain_pump(&self.forth, self.loop.scratch, self.loop.scratch_size)
+        drain_pump(&self.back, self.loop.scratch, self.loop.scratch_size)
+        return self.end()
 
     cdef int timed_out(self) except -1:
         return self.end()
@@ -193,6 +252,10 @@ cdef class Front(Connection):
         finally:
             end_pump(&self.forth)
             end_pump(&self.back)
+            if not self.is_complete and self.made_after == forks:
+                for each in (fd, self.rear.fd):
+                    if each >= 0:
+                        reset_on_close(each)
             self.drop_rear()
             self.rear.front = None
             self.rear = None
@@ -202,10 +265,26 @@ cdef class Front(Connection):
             self.hub.connection_ended()
 
 
+cdef int interest(const Pump *from_it, const Pump *to_it, bint has_hung_up) noexcept:
+    """What a side is watched for."""
+    cdef int wanted = ((READABLE if from_it.state == PUMP_READS else 0)
+                       | (WRITABLE if to_it.state == PUMP_WRITES else 0))
+    if wanted or has_hung_up or (from_it.has_ended and to_it.state == PUMP_ENDED):
+        return wanted
+    return FAILURE
+
+
+cdef void close_connection(int fd, bint by_reset) noexcept nogil:
+    if by_reset:
+        reset_on_close(fd)
+    libc.close(fd)
+
+
 def new_connection(targets, connect_timeout_s, counters):
     """Internal: a relayed connection for an accepted fd."""
     cdef Front made = Front.__new__(Front)
     made.targets = iter(targets)
+    made.refusals = []
     made.connect_timeout_s = connect_timeout_s
     made.counters = counters
     return made
