@@ -16,8 +16,10 @@ import threading
 import pytest
 
 import fastsock
+from fastsock import _relay_front
 from fastsock.commands import http_files
 from tests.conftest import TIMEOUT_S, no_fd_free
+from tests.network import has_ipv6
 
 
 @contextlib.contextmanager
@@ -149,6 +151,26 @@ def test_the_next_address_is_tried(target, monkeypatch, tmp_path, family, host):
         with target.accept() as behind:
             behind.sendall(b"hello")
             assert client.recv(5) == b"hello"
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("rest", [(), (7,), (7, 3)], ids=str)
+def test_complete_addresses_of_ipv6(rest, monkeypatch):
+    # What is connected to is what the caller named: a scope id chooses the interface.
+    tried = []
+
+    class Recording(fastsock.socket):
+        def connect_ex(self, address):
+            tried.append(address)
+            return super().connect_ex(("::1", address[1]))
+
+    monkeypatch.setattr(_relay_front, "socket", Recording)
+    with Target(stdlib_socket.AF_INET6, ("::1", 0)).listener as listener:
+        port = listener.getsockname()[1]
+        with serving(fastsock.Relay(("127.0.0.1", 0), ("fe80::1", port, *rest))) as relay:
+            with connect(relay), listener.accept()[0]:
+                pass
+    assert tried == [("fe80::1", port, *(*rest, 0, 0)[:2])]
 
 
 def test_unix_sockets_on_both_sides(tmp_path):
