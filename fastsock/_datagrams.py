@@ -15,7 +15,8 @@ from fastsock import _constants
 from fastsock._groups import group_request, interface_request, interface_with
 from fastsock._platform_facts import facts
 from fastsock._recvmmsg import recvmmsg, recvmmsg_into
-from fastsock._sendmmsg import send_segmented, sendmmsg, sendmmsg_from
+from fastsock._segmented import send_segmented
+from fastsock._sendmmsg import sendmmsg, sendmmsg_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

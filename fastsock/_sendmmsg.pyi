@@ -1,7 +1,6 @@
 from _socket import _Address
 from _typeshed import ReadableBuffer
 from collections.abc import Iterable
-from typing import SupportsIndex
 from typing_extensions import disjoint_base
 
 from fastsock._batch import DatagramBatch
@@ -16,7 +15,3 @@ def sendmmsg(
     self: socket, messages: Iterable[_Data | tuple[_Data, _Address | None]], flags: int = 0
 ) -> int: ...
 def sendmmsg_from(self: socket, batch: DatagramBatch, /, flags: int = 0) -> int: ...
-def send_segmented(
-    self: socket, data: ReadableBuffer, segment_size: SupportsIndex,
-    address: _Address | None = None, /,
-) -> int: ...

@@ -156,7 +156,7 @@ def test_what_the_kernel_refuses_is_not_cut_by_us():
     with fastsock.socket(type=fastsock.SOCK_DGRAM) as sender:
         with pytest.raises(OSError) as caught:
             sender.send_segmented(b"x" * 100, 10)
-        assert caught.value.errno == errno.EDESTADDRREQ and caught.value.messages_sent == 0
+        assert caught.value.errno == errno.EDESTADDRREQ and caught.value.pieces_accepted == 0
 
 
 def test_the_kernel_says_when_where_and_how(udp):

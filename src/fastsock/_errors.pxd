@@ -4,7 +4,7 @@
 # so there is no table here.
 
 cimport fastsock._libc as libc
-from fastsock._python cimport PyErr_SetFromErrno, PyExc_OSError
+from fastsock._python cimport PyErr_SetFromErrno, PyExc_OSError, PyObject_GenericSetAttr
 
 
 cdef inline int raise_errno(int error) except -1:
@@ -15,11 +15,15 @@ cdef inline int raise_errno(int error) except -1:
 
 
 cdef inline int attach(object error, str name, object value) except -1:
-    """Say more on an exception; one whose class refuses stays as it is."""
+    """Set an attribute of an exception, also where its class has a `__setattr__` that refuses
+    (a frozen dataclass); one that has no place for it stays as it is."""
     try:
         setattr(error, name, value)
     except Exception:
-        pass
+        try:
+            PyObject_GenericSetAttr(error, name, value)
+        except Exception:
+            pass
     return 0
 
 

@@ -21,9 +21,10 @@ from fastsock._arguments cimport as_int, as_size
 from fastsock._buffers cimport borrow_writable, is_plain
 from fastsock._deadline cimport deadline_after, has_passed
 from fastsock._errors cimport attach, raise_errno
-from fastsock._gather cimport send_all_of
+from fastsock._gather cimport Progress, send_all_of
 from fastsock._libc cimport AF_UNIX, SOCK_STREAM
 from fastsock._object cimport SocketHead
+from fastsock._pieces cimport check_pieces, report, taken_from
 from fastsock._platform cimport fastsock_peer_credentials
 from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
@@ -120,27 +121,50 @@ cdef class ExtraMethods:
         ------
         ValueError
             On a socket that is no stream, where the parts would be messages.
+        TypeError
+            A piece is no bytes-like object; nothing was sent (of a class with a send or
+            sendall of its own: the pieces before it were).
         TimeoutError, BlockingIOError, OSError
-            With `.bytes_sent`: how many bytes the kernel had taken. The socket's
-            timeout bounds the whole call (each send of a class that has its own).
+            The socket's timeout bounds the whole call (each send of a class that has its
+            own).
+
+        Notes
+        -----
+        Whatever ends it early has `.pieces_accepted`, how many pieces went out wholly, and
+        `.bytes_sent`, how many bytes went out, which may end inside the next piece.
+        `.pieces_returned` is a list of all that did not go out, beginning inside that piece:
+        `sendmsg_all(error.pieces_returned)` continues. Where a class's own method raised and
+        how much it sent is not known, `.bytes_sent` is None.
         """
         cdef SocketHead *head = head_of(self)
         cdef Py_ssize_t total = 0
+        cdef Progress progress = Progress(0, 0)
+        cdef list taken = []
+        cdef tuple items = None
         cdef Budget budget
-        if head.type != SOCK_STREAM:
-            raise ValueError("sendmsg_all() needs a SOCK_STREAM socket, and this one is "
-                             f"{self.type!r}")
-        if not overrides(self):
-            budget = budget_of(head)
-            send_all_of(head, buffers, as_int(flags), &budget, &total)
-            return
-        for buffer in buffers:
-            try:
-                send_by_methods(self, buffer, flags)
-            except BaseException as error:
-                attach(error, "bytes_sent", total + getattr(error, "bytes_sent", 0))
-                raise
-            total += memoryview(buffer).nbytes
+        try:
+            if head.type != SOCK_STREAM:
+                raise ValueError("sendmsg_all() needs a SOCK_STREAM socket, and this one is "
+                                 f"{self.type!r}")
+            check_pieces(buffers, "sendmsg_all", "sendall(data), or [data]")
+            items = taken_from(buffers, taken, "sendmsg_all() argument 1")
+            if not overrides(self):
+                budget = budget_of(head)
+                send_all_of(head, items, as_int(flags), &budget, &total, &progress)
+                return
+            for buffer in items:
+                progress.inside = 0
+                send_by_methods(self, buffer, flags, &progress.inside)
+                progress.pieces += 1
+                total += progress.inside
+                progress.inside = 0
+        except BaseException as error:
+            if overrides(self) and progress.inside > 0:
+                total += progress.inside
+            report(error, progress.pieces, None if progress.inside < 0 else total)
+            attach(error, "pieces_returned",
+                   taken if items is None else rest_of(items, &progress))
+            raise
 
     def accept_many(self, limit=1024, /):
         """Accept every connection that waits, at least one.
@@ -221,16 +245,45 @@ cdef class ExtraMethods:
         set_socket_busy_poll(head_of(self), microseconds)
 
 
-cdef int send_by_methods(object self, object buffer, object flags) except -1:
-    """Send all of one buffer by the class's own sendall(), or else its own send()."""
+cdef int send_by_methods(object self, object buffer, object flags, Py_ssize_t *sent) except -1:
+    """Send all of one buffer by the class's own send(), or by its sendall() where only that is
+    its own. `sent` says how much of it went out, below 0 that this is not known."""
     given = (flags,) if flags else ()
-    if type(self).sendall is not class_of_sockets().sendall:
-        self.sendall(buffer, *given)
+    cls = class_of_sockets()
+    cdef object left = memoryview(buffer).cast("B")
+    cdef Py_ssize_t size = len(left)
+    cdef Py_ssize_t count
+    if type(self).send is cls.send and type(self).sendall is not cls.sendall:
+        try:
+            self.sendall(buffer, *given)
+        except BaseException as error:
+            found = getattr(error, "bytes_sent", None)
+            sent[0] = found if type(found) is int and 0 <= found <= size else -1
+            raise
+        sent[0] = size
         return 0
-    left = memoryview(buffer).cast("B")
-    while len(left):
-        left = left[self.send(left, *given):]
+    while sent[0] < size:
+        try:
+            found = self.send(left[sent[0]:], *given)
+        except BaseException as error:
+            # Other than an OSError it may be a signal handler's, after the send.
+            if not isinstance(error, OSError):
+                sent[0] = -1
+            raise
+        count = as_size(found)
+        if not 0 < count <= size - sent[0]:
+            raise ValueError(f"{type(self).__name__}.send() of {size - sent[0]} bytes "
+                             f"returned {count}")
+        sent[0] += count
     return 0
+
+
+cdef list rest_of(tuple items, Progress *progress):
+    """What did not go out of the pieces that were given."""
+    cdef list rest = list(items[progress.pieces:])
+    if progress.inside > 0:
+        rest[0] = memoryview(rest[0]).cast("B")[progress.inside:]
+    return rest
 
 
 cdef object recv_exactly_large(object self, SocketHead *head, Py_ssize_t wanted):

@@ -4,7 +4,7 @@ How: as many buffers as one call takes (IOV_MAX) go in each; small ones are copi
 together first, since the kernel's work for each of many entries exceeds a copy.
 After a partial send the entries are advanced, and nothing is copied again.
 
-Rule: all goes under one deadline; whatever ends it early carries `bytes_sent`.
+Rule: all goes under one deadline; how much went out is known at any moment.
 """
 
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
@@ -13,7 +13,6 @@ from libc.string cimport memset
 
 cimport fastsock._libc as libc
 from fastsock._buffers cimport fastsock_copy
-from fastsock._errors cimport attach
 from fastsock._libc cimport POLLOUT, iovec, msghdr
 from fastsock._operation cimport SEND, Operation
 from fastsock._platform cimport FASTSOCK_IOV_MAX
@@ -44,39 +43,61 @@ cdef Py_ssize_t call_sendmsg(int fd, void *arguments, int extra_flags) noexcept 
 cdef Operation SENDMSG = Operation(call_sendmsg, POLLOUT, SEND, NAME_SENDMSG)
 
 
-cdef int send_all_of(SocketHead *sock, object buffers, int flags, Budget *budget,
-                     Py_ssize_t *total) except -1:
-    """Send every byte of an iterable of buffers, within a budget.
+cdef int send_all_of(SocketHead *sock, tuple items, int flags, Budget *budget,
+                     Py_ssize_t *total, Progress *progress) except -1:
+    """Send every byte of several buffers, within a budget.
 
-    `total` counts at any moment how many went out.
+    `total` counts at any moment how many went out. If it fails, `progress` (or NULL) says
+    which pieces these were.
     """
-    cdef Vector vector
-    cdef Py_ssize_t position = 0
-    cdef Py_ssize_t sent
+    cdef Vector vector = None
+    cdef Py_ssize_t copied = 0
+    cdef bint is_done = False
     total[0] = 0
     try:
-        items = tuple(buffers)
-    except TypeError:
-        raise TypeError("sendmsg_all() argument 1 must be an iterable") from None
-    try:
-        items = items[send_small(sock, items, flags, budget, total):]
-        if not items:
+        copied = send_small(sock, items, flags, budget, total)
+        if copied < len(items):
+            vector = Vector()
+            vector.borrow(items[copied:] if copied else items, False, "sendmsg_all() argument 1")
+            send_vector(sock, vector, flags, budget, total)
+        is_done = True
+    finally:
+        if not is_done and progress != NULL:
+            progress[0] = progress_of(items, copied, vector, total[0])
+    return 0
+
+
+cdef int send_vector(SocketHead *sock, Vector vector, int flags, Budget *budget,
+                     Py_ssize_t *total) except -1:
+    cdef Py_ssize_t position = 0
+    cdef Py_ssize_t sent
+    while True:
+        # Empty entries at the front would make calls that send nothing.
+        while position < vector.count and vector.parts[position].iov_len == 0:
+            position += 1
+        if position >= vector.count:
             return 0
-        vector = Vector()
-        vector.borrow(items, False, "sendmsg_all() argument 1")
-        while True:
-            # Empty entries at the front would make calls that send nothing.
-            while position < vector.count and vector.parts[position].iov_len == 0:
-                position += 1
-            if position >= vector.count:
-                return 0
-            sent = send_some(sock, vector, position, flags, budget)
-            total[0] += sent
-            position = advance(vector, position, sent)
-            check_progress(budget, position >= vector.count)
-    except BaseException as error:
-        attach(error, "bytes_sent", total[0])
-        raise
+        sent = send_some(sock, vector, position, flags, budget)
+        total[0] += sent
+        position = advance(vector, position, sent)
+        check_progress(budget, position >= vector.count)
+
+
+cdef Progress progress_of(tuple items, Py_ssize_t copied, Vector vector,
+                          Py_ssize_t total) noexcept:
+    """Which pieces `total` bytes are; those that are no entry of the vector are bytes."""
+    cdef Progress found = Progress(0, total)
+    cdef Py_ssize_t size
+    while found.inside > 0:
+        if vector is None or found.pieces < copied:
+            size = PyBytes_GET_SIZE(<object>PyTuple_GET_ITEM(items, found.pieces))
+        else:
+            size = vector.views[found.pieces - copied].len
+        if found.inside < size:
+            break
+        found.inside -= size
+        found.pieces += 1
+    return found
 
 
 cdef Py_ssize_t send_small(SocketHead *sock, tuple items, int flags, Budget *budget,

@@ -11,12 +11,14 @@ cdef class Link:
     cdef object receive_method  # recv, or recv_into where only that is its own
     cdef bint receives_into
     cdef object send_method     # send, or None where only sendall is its own
-    cdef bint is_broken         # a sendall did not say how much went out
+    cdef bint is_broken         # how much a send of the class sent is not known
     cdef bint has_ended
 
     cdef Budget budget(self)
     cdef Py_ssize_t receive(self, char *memory, Py_ssize_t size, bint is_plain_memory,
                             Budget *budget) except -1
     cdef int send(self, Outbox outbox, Budget *budget) except -1
-    cdef int send_by_sendall(self, object part, Py_ssize_t *total) except -1
-    cdef int send_by_method(self, list parts, Py_ssize_t *total) except -1
+    cdef int send_front(self, Outbox outbox, Budget *budget, Py_ssize_t *sent) except -1
+    cdef int send_by_method(self, object part, Py_ssize_t *sent) except -1
+    cdef int send_by_sendall(self, object part, Py_ssize_t *sent) except -1
+    cdef str name_of_send(self)

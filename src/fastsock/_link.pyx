@@ -14,10 +14,15 @@ from fastsock._deadline cimport NO_DEADLINE
 from fastsock._errors cimport attach
 from fastsock._gather cimport send_all_of
 from fastsock._libc cimport SOCK_STREAM
+from fastsock._outbox cimport Outbox, parts_left
+from fastsock._platform cimport FASTSOCK_IOV_MAX
 from fastsock._python cimport BufferView, PyBuffer_Release, PyErr_CheckSignals
 from fastsock._self cimport TRANSFERS, class_of_sockets, class_of_stdlib, head_of, is_socket
 from fastsock._transfer cimport receive as receive_by_call, transmit
 from fastsock._wait cimport budget_of, check_progress
+
+cdef enum:
+    NON_BLOCKING_PARTS = 64     # a call: 256 KiB or more, if none of them is small
 
 
 cdef class Link:
@@ -85,63 +90,94 @@ cdef class Link:
         return count
 
     cdef int send(self, Outbox outbox, Budget *budget) except -1:
-        """Send all within a budget; on failure the rest stays in the outbox, and the exception has
-        `bytes_sent`, how much of it went out."""
+        """Send all within a budget. On failure the rest stays in the outbox, and the exception
+        has `bytes_sent`, how much of it went out."""
         cdef Py_ssize_t total = 0
+        cdef Py_ssize_t sent = 0
         try:
-            if self.head == NULL:
-                self.send_by_method(outbox.all_parts(), &total)
-            elif outbox.parts:
-                send_all_of(self.head, outbox.all_parts(), 0, budget, &total)
-            else:
-                while total < outbox.filled:
-                    total += transmit(self.head, outbox.memory + total, outbox.filled - total,
-                                      0, True, budget)
-                    check_progress(budget, total == outbox.filled)
+            while True:
+                try:
+                    self.send_front(outbox, budget, &sent)
+                finally:
+                    outbox.forget(sent)
+                    total += sent
+                    sent = 0
+                if outbox.size == 0:
+                    return 0
+                if self.head != NULL:
+                    check_progress(budget, False)
         except BaseException as error:
             # Counted here: an exception that is raised again has an old `bytes_sent`.
             attach(error, "bytes_sent", total)
             raise
-        finally:
-            outbox.forget(total)
+
+    cdef int send_front(self, Outbox outbox, Budget *budget, Py_ssize_t *sent) except -1:
+        """Send what one call is given; `sent` counts at any moment how much of it went out.
+
+        The number of parts is bounded: a call that sends few of many must not look at all.
+        """
+        if self.head == NULL:
+            for part in outbox.front_parts(1):
+                self.send_by_method(part, sent)
+        elif parts_left(outbox):
+            send_all_of(
+                self.head, outbox.front_parts(
+                    NON_BLOCKING_PARTS if budget.timeout_ns == 0 else FASTSOCK_IOV_MAX),
+                0, budget, sent, NULL)
+        else:
+            while sent[0] < outbox.filled - outbox.start:
+                sent[0] += transmit(
+                    self.head, outbox.memory + outbox.start + sent[0],
+                    outbox.filled - outbox.start - sent[0], 0, True, budget)
+                check_progress(budget, sent[0] == outbox.filled - outbox.start)
         return 0
 
-    cdef int send_by_sendall(self, object part, Py_ssize_t *total) except -1:
+    cdef int send_by_method(self, object part, Py_ssize_t *sent) except -1:
+        """By the class's send(), or by its sendall() where only that is its own."""
+        cdef Py_ssize_t count
+        if self.is_broken:
+            raise OSError(f"{type(self.sock).__name__}.{self.name_of_send()}() was interrupted "
+                          "before: how much it sent is not known, so nothing more is sent")
+        if self.send_method is None:
+            self.send_by_sendall(part, sent)
+            return 0
+        left = memoryview(part)
+        while len(left):
+            PyErr_CheckSignals()
+            try:
+                taken = self.send_method(left)
+            except BaseException as error:
+                # An OSError means that nothing was taken. Others come from signal handlers,
+                # which also run after the class's method has sent: TLS must not repeat that.
+                self.is_broken = not isinstance(error, OSError)
+                raise
+            count = as_size(taken)
+            if not 0 < count <= len(left):
+                raise ValueError(f"{type(self.sock).__name__}.send() of {len(left)} bytes "
+                                 f"returned {count}")
+            sent[0] += count
+            left = left[count:]
+        return 0
+
+    cdef str name_of_send(self):
+        return "sendall" if self.send_method is None else "send"
+
+    cdef int send_by_sendall(self, object part, Py_ssize_t *sent) except -1:
         """By sendall(), where only that is the class's own: send() would go around it.
 
-        fastsock's own says in `bytes_sent` how much went out when it failed. Where that is
-        not said, no one knows what is to be sent next: then nothing is sent any more.
+        fastsock's own reports in `bytes_sent` how much went out when it failed. Without
+        that, what is to be sent next is not known: then nothing is sent any more.
         """
-        if self.is_broken:
-            raise OSError(f"{type(self.sock).__name__}.sendall() failed before, without "
-                          "bytes_sent: what went out is not known")
         try:
             self.sock.sendall(part)
         except BaseException as error:
-            sent = getattr(error, "bytes_sent", None)
-            if type(sent) is int and 0 <= sent <= len(part):
-                total[0] += <Py_ssize_t>sent
+            count = getattr(error, "bytes_sent", None)
+            if type(count) is int and 0 <= count <= len(part):
+                sent[0] += <Py_ssize_t>count
             else:
                 self.is_broken = True
             raise
-        total[0] += len(part)
-        return 0
-
-    cdef int send_by_method(self, list parts, Py_ssize_t *total) except -1:
-        cdef Py_ssize_t sent
-        for part in parts:
-            if self.send_method is None:
-                self.send_by_sendall(part, total)
-                continue
-            left = memoryview(part)
-            while len(left):
-                PyErr_CheckSignals()
-                sent = as_size(self.send_method(left))
-                if not 0 < sent <= len(left):
-                    raise ValueError(f"{type(self.sock).__name__}.send() of {len(left)} bytes "
-                                     f"returned {sent}")
-                total[0] += sent
-                left = left[sent:]
+        sent[0] += len(part)
         return 0
 
 

@@ -7,6 +7,7 @@ from fastsock._wait cimport Budget
 
 cdef class MessageReader(Reader):
     cdef readonly Framing framing
+    cdef bint gives_up          # the large message at the front was put back before
 
     cdef Framing need_framing(self)
     cdef bytes next_message(self)

@@ -173,12 +173,14 @@ cdef class MessageReader(Reader):
                 memcpy(target, front(&self.inbox) + frame.header, frame.size)
                 take(&self.inbox, frame.total)
                 self.searched = 0
+                self.gives_up = False
                 return frame.size
             if frame.total:
                 check_room(frame.size, room)
-                # A non-blocking socket gives up often: then it stays where it is, and is
-                # copied once, at the end.
+                # A non-blocking socket gives up often, and one with a timeout may: then it
+                # stays where it is, and is copied once, at the end.
                 if (frame.total - length(&self.inbox) >= LARGE and budget.timeout_ns != 0
+                        and not self.gives_up
                         and frame.total == frame.header + frame.size):
                     return self.receive_into(&frame, target, is_plain_memory, &budget)
             if not self.receive_more(
@@ -211,6 +213,7 @@ cdef class MessageReader(Reader):
             raise
         except:
             put_back(&self.inbox, header, frame.header, target, filled)
+            self.gives_up = True
             raise
         return frame.size
 

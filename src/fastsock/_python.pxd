@@ -52,6 +52,7 @@ cdef extern from "Python.h":
     object PyUnicode_DecodeLocale(const char *text, const char *errors)
     object PyUnicode_EncodeFSDefault(object text)
 
+    int PyObject_GenericSetAttr(object instance, object name, object value) except -1
     bint PyObject_TypeCheck(object instance, PyTypeObject *type) noexcept
 
 ctypedef object (*NewFunction)(PyTypeObject *type, object arguments, PyObject *keywords)

@@ -18,6 +18,7 @@ cdef class Reader:
     cdef Inbox inbox
     cdef readonly Py_ssize_t limit
     cdef Py_ssize_t read_size
+    cdef Py_ssize_t expected    # bytes of a large message that this call waits for; 0: none
     cdef Py_ssize_t searched    # how far there is no end of ...
     cdef object searched_for    # ... what this framing or separator looks for
     cdef bytes large            # a large message that is being received; it follows

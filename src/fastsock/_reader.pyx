@@ -50,10 +50,14 @@ cdef class Reader:
         self.check_open()
         if not fastsock_claim(&self.is_read):
             raise RuntimeError("the stream is being read from already: one reader at a time")
+        self.expected = 0
         return 0
 
     cdef void end_reading(self) noexcept:
-        settle(&self.inbox)
+        # Room for the rest of a large message stays: each of many calls that get a part of it
+        # would copy what is there.
+        if length(&self.inbox) >= self.expected:
+            settle(&self.inbox)
         fastsock_release(&self.is_read)
 
     cdef bint receive_more(self, Py_ssize_t wanted, Budget *budget,
@@ -61,7 +65,10 @@ cdef class Reader:
         """Receive once behind what is there, up to `wanted` bytes or the usual amount;
         False at the end."""
         cdef Py_ssize_t size = max(wanted, self.read_size)
-        cdef Py_ssize_t count = self.link.receive(
+        cdef Py_ssize_t count
+        if wanted >= LARGE:
+            self.expected = length(&self.inbox) + wanted
+        count = self.link.receive(
             make_room(&self.inbox, size), size, may_keep_gil, budget)
         self.inbox.end += count
         if count:

@@ -1,8 +1,8 @@
-"""sendmmsg(2): many datagrams in one system call; and one large buffer, cut by the kernel.
+"""sendmmsg(2): many datagrams in one system call.
 
-Rules: all is sent, in order, under the socket's timeout. What ends it early carries
-`messages_sent`, and an item that is no message also which it was; the ones before it
-were sent. Every buffer is held until the call that sends it returned.
+Rules: all is sent, in order, under the socket's timeout. Whatever ends it early reports how
+many datagrams were sent (_pieces.pxd); those before an item that is no message were. Every
+buffer is held until the call that sends it returned.
 
 These functions become methods of fastsock.socket when they are first asked for.
 
@@ -16,39 +16,32 @@ from cpython.object cimport PyObject
 from libc.string cimport memcpy, memset
 
 from fastsock._address cimport SocketAddress, parse_address
-from fastsock._arguments cimport as_int, as_size
+from fastsock._arguments cimport as_int
 from fastsock._batch cimport DatagramBatch, Entry
 from fastsock._buffers cimport borrow_readable
-from fastsock._errors cimport attach, caught
+from fastsock._errors cimport attach
 from fastsock._libc cimport (
-    AF_UNIX, CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE, EINVAL, POLLOUT,
-    SOCK_DGRAM, SOCK_STREAM, cmsghdr, iovec, msghdr,
+    CMSG_DATA, CMSG_FIRSTHDR, CMSG_LEN, CMSG_NXTHDR, CMSG_SPACE, POLLOUT, SOCK_STREAM, cmsghdr,
+    iovec, msghdr,
 )
 from fastsock._object cimport SocketHead
 from fastsock._operation cimport SEND, Operation
-from fastsock._platform cimport FASTSOCK_UDP_SEGMENT, FastsockMessage, fastsock_sendmmsg
+from fastsock._pieces cimport check_pieces, report
+from fastsock._platform cimport FastsockMessage, fastsock_sendmmsg
 from fastsock._python cimport BufferView, PyBuffer_Release, PySys_Audit
 from fastsock._self cimport head_of
 from fastsock._stats cimport FASTSOCK_COUNT, counters
 from fastsock._stats cimport SENDMMSG as NAME_SENDMMSG
-from fastsock._traits cimport (
-    MAY_KEEP_GIL, MOST_SENT_UNDER_GIL, is_known_protocol, traits_of,
-)
+from fastsock._traits cimport MAY_KEEP_GIL, MOST_SENT_UNDER_GIL, traits_of
 from fastsock._vector cimport Vector
 from fastsock._wait cimport Budget, budget_of, call, check_progress
 
-import errno
-
 cdef enum:
-    A_CALL = 64                 # messages a system call; more bring nothing (saturation)
     SOURCE_ROOM = 64            # a control message with a source address
     IPPROTO_IP = 0
-    IPPROTO_UDP = 17
     IPPROTO_IPV6 = 41
     IP_PKTINFO = 8
     IPV6_PKTINFO = 50
-    MOST_SEGMENTS = 64          # UDP_MAX_SEGMENTS of kernels before 6.9
-    LARGEST_SEGMENTED = 65000   # below the largest datagram of IPv4 and IPv6
 
 
 cdef struct Sending:
@@ -67,14 +60,14 @@ cdef Operation OPERATION = Operation(call_sendmmsg, POLLOUT, SEND, NAME_SENDMMSG
 
 cdef int send_all(SocketHead *head, FastsockMessage *messages, Py_ssize_t count, int flags,
                   Py_ssize_t bytes_in_all, bint is_plain_memory, Budget *budget,
-                  Py_ssize_t *sent) except -1:
+                  Sent *sent) except -1:
     """Send so many messages; `sent` counts them as they go."""
     cdef Sending sending
     cdef Py_ssize_t done = 0
     cdef Py_ssize_t number, index
     cdef int traits = traits_of(
         head, flags, 0, is_plain_memory and bytes_in_all <= MOST_SENT_UNDER_GIL
-        and sent[0] == 0)
+        and sent.messages == 0)
     sending.flags = flags
     while done < count:
         check_progress(budget, False)
@@ -83,8 +76,9 @@ cdef int send_all(SocketHead *head, FastsockMessage *messages, Py_ssize_t count,
         number = call(head, &OPERATION, &sending, traits, budget)
         for index in range(done, done + number):
             FASTSOCK_COUNT(counters.bytes_out, messages[index].msg_len)
+            sent.bytes_ += messages[index].msg_len
         done += number
-        sent[0] += number
+        sent.messages += number
         traits &= ~MAY_KEEP_GIL  # a long list must not keep other threads waiting
     return 0
 
@@ -103,7 +97,9 @@ cdef class Outgoing:
     cdef iovec[A_CALL] parts
     cdef BufferView[A_CALL] views
     cdef SocketAddress[A_CALL] addresses
-    cdef list held                  # what the views and vectors need
+    cdef list held                  # the messages, which the views need
+    cdef list vectors
+    cdef Py_ssize_t before          # messages that were sent before these
     cdef Py_ssize_t count
     cdef Py_ssize_t bytes_in_all
     cdef bint is_plain_memory
@@ -112,6 +108,7 @@ cdef class Outgoing:
 
     def __cinit__(self):
         self.held = []
+        self.vectors = []
         self.is_plain_memory = True
         self.last_parsed = -1
 
@@ -129,6 +126,7 @@ cdef class Outgoing:
     cdef int clear(self) except -1:
         self.let_go()
         self.held.clear()
+        self.vectors.clear()
         self.is_plain_memory = True
         return 0
 
@@ -138,6 +136,8 @@ cdef class Outgoing:
         cdef msghdr *header = &self.messages[place].msg_hdr
         cdef Vector vector
         cdef Py_ssize_t index
+        # A view of bytes holds no reference of its own.
+        self.held.append(message)
         data, address = message, None
         if isinstance(message, tuple):
             if len(<tuple>message) != 2:
@@ -161,13 +161,11 @@ cdef class Outgoing:
             header.msg_iovlen = vector.count
             for index in range(vector.count):
                 self.bytes_in_all += vector.parts[index].iov_len
-            self.held.append(vector)
+            self.vectors.append(vector)
             self.is_plain_memory = False
         else:
             borrow_readable(data, &self.views[place])
-            if PyBytes_CheckExact(data):
-                self.held.append(data)  # a view of bytes holds no reference of its own
-            else:
+            if not PyBytes_CheckExact(data):
                 self.is_plain_memory = False
             self.parts[place].iov_base = self.views[place].buf
             self.parts[place].iov_len = self.views[place].len
@@ -194,10 +192,14 @@ cdef class Outgoing:
             self.last_parsed = place
         return 0
 
-    cdef int send(self, SocketHead *head, int flags, Budget *budget, Py_ssize_t *sent) except -1:
+    cdef int send(self, SocketHead *head, int flags, Budget *budget, Sent *sent) except -1:
         send_all(head, self.messages, self.count, flags, self.bytes_in_all,
                  self.is_plain_memory, budget, sent)
+        self.before = sent.messages
         return self.clear()
+
+    cdef list unsent(self, const Sent *sent):
+        return self.held[sent.messages - self.before:]
 
 
 @cython.binding(True)
@@ -220,31 +222,39 @@ def sendmmsg(self, messages, flags=0):
     Raises
     ------
     TypeError, OverflowError, socket.gaierror
-        An item is no message; `.index` says which. Those before it were sent.
+        An item is no message. Those before it were sent.
     TimeoutError, BlockingIOError, OSError
-        All of them with `.messages_sent`.
+
+    Notes
+    -----
+    Whatever ends it early has `.pieces_accepted`, how many datagrams were sent, and
+    `.bytes_sent`, the bytes of these. `.pieces_returned` is a list of the messages that were
+    taken from the iterable and not sent.
     """
     cdef SocketHead *head = head_of(self)
     cdef Budget budget = budget_of(head)
     cdef Outgoing outgoing = Outgoing()
-    cdef Py_ssize_t sent = 0
-    cdef int flag_bits = as_int(flags)
-    check_datagrams(head, "sendmmsg()")
+    cdef Sent sent = Sent(0, 0)
+    cdef int flag_bits
     try:
+        flag_bits = as_int(flags)
+        check_datagrams(head, "sendmmsg()")
+        check_pieces(messages, "sendmmsg", "send(data), or [data]")
         for message in messages:
             try:
                 outgoing.add(self, head, message)
             except Exception as error:
-                attach(error, "index", sent + outgoing.count)
-                error.add_note(f"in message {sent + outgoing.count} of sendmmsg()")
+                error.add_note(f"in message {sent.messages + outgoing.count} of sendmmsg()")
                 outgoing.send(head, flag_bits, &budget, &sent)
+                outgoing.held.append(message)
                 raise
             if outgoing.count == A_CALL:
                 outgoing.send(head, flag_bits, &budget, &sent)
         outgoing.send(head, flag_bits, &budget, &sent)
-        return sent
+        return sent.messages
     except BaseException as error:
-        attach(error, "messages_sent", sent)
+        report(error, sent.messages, sent.bytes_)
+        attach(error, "pieces_returned", outgoing.unsent(&sent))
         raise
 
 
@@ -264,26 +274,33 @@ def sendmmsg_from(self, DatagramBatch batch not None, /, flags=0):
     Raises
     ------
     TimeoutError, BlockingIOError, OSError
-        With `.messages_sent`.
+
+    Notes
+    -----
+    Whatever ends it early has `.pieces_accepted`, how many datagrams were sent, and
+    `.bytes_sent`. Those from batch[error.pieces_accepted] on were not.
     """
     cdef SocketHead *head = head_of(self)
     cdef Budget budget = budget_of(head)
     cdef FastsockMessage[A_CALL] messages
     cdef iovec[A_CALL] parts
     cdef char[A_CALL][SOURCE_ROOM] sources
-    cdef Py_ssize_t sent = 0
+    cdef Sent sent = Sent(0, 0)
     cdef Py_ssize_t index, place, bytes_in_all
-    cdef int flag_bits = as_int(flags)
+    cdef int flag_bits
+    cdef bint is_claimed = False
     cdef Entry *entry
-    check_datagrams(head, "sendmmsg_from()")
-    batch.claim()
-    _block = batch.block  # it stays, whatever happens to the batch
     try:
-        while sent < batch.used:
+        flag_bits = as_int(flags)
+        check_datagrams(head, "sendmmsg_from()")
+        batch.claim()
+        is_claimed = True
+        _block = batch.block  # it stays, whatever happens to the batch
+        while sent.messages < batch.used:
             place = 0
             bytes_in_all = 0
             memset(messages, 0, sizeof(messages))
-            for index in range(sent, min(batch.used, sent + A_CALL)):
+            for index in range(sent.messages, min(batch.used, sent.messages + A_CALL)):
                 entry = &batch.entries[index]
                 parts[place].iov_base = entry.data
                 parts[place].iov_len = entry.size
@@ -299,12 +316,13 @@ def sendmmsg_from(self, DatagramBatch batch not None, /, flags=0):
                 bytes_in_all += entry.size
                 place += 1
             send_all(head, messages, place, flag_bits, bytes_in_all, True, &budget, &sent)
-        return sent
+        return sent.messages
     except BaseException as error:
-        attach(error, "messages_sent", sent)
+        report(error, sent.messages, sent.bytes_)
         raise
     finally:
-        batch.release()
+        if is_claimed:
+            batch.release()
 
 
 cdef void set_source(msghdr *answer, msghdr *asked, char *control) noexcept:
@@ -342,143 +360,3 @@ cdef void set_source(msghdr *answer, msghdr *asked, char *control) noexcept:
         memcpy(CMSG_DATA(source), data, 20)
     else:
         memcpy(CMSG_DATA(source), data, 16)
-
-
-# -- segmentation ------------------------------------------------------------------------
-
-@cython.binding(True)
-def send_segmented(self, data, segment_size, address=None, /):
-    """Send one buffer as datagrams of one size, which the kernel cuts: UDP_SEGMENT.
-
-    Parameters
-    ----------
-    data : bytes-like
-        Any size. The last datagram may be shorter; without data none is sent.
-    segment_size : int
-        1 to 65,000 bytes a datagram.
-    address : tuple, optional
-        None for the connected peer.
-
-    Returns
-    -------
-    int
-        How many datagrams were sent.
-
-    Raises
-    ------
-    TimeoutError, BlockingIOError, OSError
-        With `.messages_sent`.
-
-    Where the kernel can't cut (another family, an old kernel, a segment larger than the
-    path's MTU), the datagrams are sent by sendmmsg(), with the same result.
-
-    Source: udp(7), kernel commit bec1f6f69736.
-    """
-    cdef SocketHead *head = head_of(self)
-    cdef Budget budget
-    cdef Py_ssize_t segment = as_size(segment_size)
-    cdef SocketAddress destination
-    cdef BufferView view
-    cdef Py_ssize_t sent = 0
-    check_datagrams(head, "send_segmented()")
-    if not 1 <= segment <= LARGEST_SEGMENTED:
-        raise ValueError(
-            f"segment_size must be 1 to {LARGEST_SEGMENTED} bytes, not {segment}")
-    destination.size = 0
-    if address is not None:
-        parse_address(head, address, &destination, "send_segmented")
-        PySys_Audit("socket.sendmsg", "OO", <PyObject *>self, <PyObject *>address)
-    borrow_readable(data, &view)
-    try:
-        budget = budget_of(head)
-        send_segments(head, <char *>view.buf, view.len, segment, &destination, &budget, &sent)
-        return sent
-    except BaseException as error:
-        attach(error, "messages_sent", sent)
-        raise
-    finally:
-        PyBuffer_Release(&view)
-
-
-cdef int send_segments(SocketHead *head, char *data, Py_ssize_t size, Py_ssize_t segment,
-                       SocketAddress *destination, Budget *budget, Py_ssize_t *sent) except -1:
-    cdef Py_ssize_t most = min(LARGEST_SEGMENTED // segment, MOST_SEGMENTS) * segment
-    cdef Py_ssize_t position = 0
-    cdef Py_ssize_t piece
-    # Others would ignore the control message, and send all as one.
-    cdef bint by_kernel = (
-        FASTSOCK_UDP_SEGMENT >= 0 and head.type == SOCK_DGRAM and head.family != AF_UNIX
-        and is_known_protocol(head) and most > segment)
-    while position < size:
-        piece = min(most, size - position)
-        if by_kernel and piece > segment:
-            by_kernel = send_glued(head, data + position, piece, segment, destination, budget)
-            if not by_kernel:
-                continue
-            sent[0] += (piece + segment - 1) // segment
-        else:
-            send_cut(head, data + position, piece, segment, destination, budget, sent)
-        position += piece
-    return 0
-
-
-cdef void set_target(msghdr *header, SocketAddress *destination) noexcept:
-    if destination.size:
-        header.msg_name = &destination.storage
-        header.msg_namelen = destination.size
-
-
-cdef bint send_glued(SocketHead *head, char *data, Py_ssize_t size, Py_ssize_t segment,
-                     SocketAddress *destination, Budget *budget) except -1:
-    """Have the kernel cut it; False where it can't."""
-    cdef FastsockMessage message
-    cdef iovec part
-    cdef char[64] control
-    cdef cmsghdr *header
-    cdef unsigned short segment_size = <unsigned short>segment
-    cdef Py_ssize_t done = 0
-    memset(&message, 0, sizeof(message))
-    memset(control, 0, sizeof(control))
-    part.iov_base = data
-    part.iov_len = size
-    message.msg_hdr.msg_iov = &part
-    message.msg_hdr.msg_iovlen = 1
-    set_target(&message.msg_hdr, destination)
-    message.msg_hdr.msg_control = control
-    message.msg_hdr.msg_controllen = CMSG_SPACE(sizeof(unsigned short))
-    header = CMSG_FIRSTHDR(&message.msg_hdr)
-    header.cmsg_level = IPPROTO_UDP
-    header.cmsg_type = FASTSOCK_UDP_SEGMENT
-    header.cmsg_len = CMSG_LEN(sizeof(unsigned short))
-    memcpy(CMSG_DATA(header), &segment_size, sizeof(unsigned short))
-    try:
-        send_all(head, &message, 1, 0, size, False, budget, &done)
-        return True
-    except OSError as error:
-        if caught(error, OSError).errno not in CANT_SEGMENT:
-            raise
-    return False
-
-
-# What the kernel says where it can't: bad option, no checksum offload, larger than the MTU.
-cdef frozenset CANT_SEGMENT = frozenset(
-    [EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP])
-
-
-cdef int send_cut(SocketHead *head, char *data, Py_ssize_t size, Py_ssize_t segment,
-                  SocketAddress *destination, Budget *budget, Py_ssize_t *sent) except -1:
-    """Cut it ourselves, at most A_CALL segments."""
-    cdef FastsockMessage[A_CALL] messages
-    cdef iovec[A_CALL] parts
-    cdef Py_ssize_t count = 0
-    cdef Py_ssize_t position = 0
-    memset(messages, 0, sizeof(messages))
-    while position < size:
-        parts[count].iov_base = data + position
-        parts[count].iov_len = min(segment, size - position)
-        messages[count].msg_hdr.msg_iov = &parts[count]
-        messages[count].msg_hdr.msg_iovlen = 1
-        set_target(&messages[count].msg_hdr, destination)
-        position += segment
-        count += 1
-    return send_all(head, messages, count, 0, size, False, budget, sent)

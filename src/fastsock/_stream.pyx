@@ -4,8 +4,10 @@ Job: the constructor, its state, and writing. Reading is in _reader, messages th
 arrive in _message_reader; what is to be sent is in an outbox (_outbox), the system
 calls, or methods of a class of its own, are behind a link (_link).
 
-Rule: nothing that was accepted is lost or sent twice. What a failed flush did not send
-stays in the outbox, and the next one goes on.
+Rules: nothing that was accepted is lost or sent twice. What a failed flush did not send
+stays in the outbox, and the next one continues. Whatever ends a call that takes data reports
+how many pieces were accepted (_pieces.pxd); a piece that is taken from an iterable is
+accepted, unless it is refused.
 """
 
 from fastsock._arguments cimport as_size
@@ -14,7 +16,8 @@ from fastsock._errors cimport attach
 from fastsock._framing cimport MOST_HEADER, Framing
 from fastsock._link cimport Link
 from fastsock._message_reader cimport MessageReader
-from fastsock._outbox cimport MOST_COPIED, Outbox
+from fastsock._outbox cimport MOST_COPIED, Outbox, parts_left
+from fastsock._pieces cimport check_pieces, report
 from fastsock._python cimport BufferView, PyBuffer_Release
 from fastsock._reader cimport fastsock_claim, fastsock_release
 from fastsock._wait cimport Budget
@@ -106,7 +109,12 @@ cdef class Stream(MessageReader):
         return self
 
     def __exit__(self, *details):
-        self.close()
+        # What can't be sent any more must not hide the exception that says so.
+        if self.link.is_broken and not self.closed and details[0] is not None:
+            self.closed = True
+            self.link.sock.close()
+        else:
+            self.close()
 
     def __repr__(self):
         if self.link is None:
@@ -131,18 +139,30 @@ cdef class Stream(MessageReader):
         Returns
         -------
         int
-            The number of bytes, all of which were taken. If sending fails, none of
-            `data` was.
+            The number of bytes, all of which were accepted.
+
+        Notes
+        -----
+        Whatever ends it early has `.bytes_sent`, and `.pieces_accepted`, which is 0: none
+        of `data` was.
         """
-        cdef Budget budget
+        cdef Py_ssize_t sent = 0
+        try:
+            return self.keep(data, True, &sent)
+        except BaseException as error:
+            report(error, 0, sent)
+            raise
+
+    cdef Py_ssize_t keep(self, object data, bint may_send, Py_ssize_t *sent) except -1:
+        """All of the data into the outbox, or nothing."""
         cdef BufferView view
         borrow_readable(data, &view)
         try:
             self.begin_writing()
             try:
-                if self.outbox.size and self.outbox.size + view.len > self.high_water:
-                    budget = self.link.budget()
-                    self.link.send(self.outbox, &budget)
+                if (may_send and self.outbox.size
+                        and self.outbox.size + view.len > self.high_water):
+                    self.send_kept(NULL, sent)
                 self.outbox.add(data, view.buf, view.len)
             finally:
                 fastsock_release(&self.is_written)
@@ -150,10 +170,61 @@ cdef class Stream(MessageReader):
         finally:
             PyBuffer_Release(&view)
 
+    cdef int send_kept(self, Budget *budget, Py_ssize_t *sent) except -1:
+        """Send all that is kept, and count it; without a budget, under one of its own."""
+        cdef Py_ssize_t kept = self.outbox.size
+        cdef Budget own
+        if budget == NULL:
+            own = self.link.budget()
+            budget = &own
+        try:
+            self.link.send(self.outbox, budget)
+        finally:
+            sent[0] += kept - self.outbox.size
+        return 0
+
     def writelines(self, lines, /):
-        """write() each of an iterable of bytes-like objects."""
-        for line in lines:
-            self.write(line)
+        """write() each of an iterable of bytes-like objects.
+
+        Notes
+        -----
+        At the high-water mark what is kept is sent before the next piece is taken from the
+        iterable. Whatever ends it early has `.pieces_accepted`, how many pieces were, and
+        `.bytes_sent`, how many bytes went out meanwhile. The accepted ones are sent by
+        flush(); `.pieces_returned` is a list of the piece that was refused, if one was.
+        """
+        cdef Py_ssize_t accepted = 0
+        cdef Py_ssize_t sent = 0
+        cdef bint is_held = False
+        cdef bint by_method = type(self) is not Stream and type(self).write is not Stream.write
+        line = None
+        try:
+            self.check_open()
+            check_pieces(lines, "writelines", "write(data), or [data]")
+            self.make_way(&sent)
+            for line in lines:
+                is_held = True
+                if by_method:
+                    self.write(line)
+                else:
+                    self.keep(line, False, &sent)
+                accepted += 1
+                is_held = False
+                self.make_way(&sent)
+        except BaseException as error:
+            report(error, accepted, sent)
+            attach(error, "pieces_returned", [line] if is_held else [])
+            raise
+
+    cdef int make_way(self, Py_ssize_t *sent) except -1:
+        """Send all that is kept, if it is at the high-water mark."""
+        if self.outbox.size >= self.high_water:
+            self.begin_writing()
+            try:
+                self.send_kept(NULL, sent)
+            finally:
+                fastsock_release(&self.is_written)
+        return 0
 
     def flush(self):
         """Send all that was written.
@@ -161,8 +232,8 @@ cdef class Stream(MessageReader):
         Raises
         ------
         TimeoutError, BlockingIOError, OSError
-            With `.bytes_sent`, how many bytes went out. The rest stays: flush() again
-            goes on where this ended.
+            With `.bytes_sent`, how many bytes went out. The rest stays: the next flush()
+            continues where this ended.
         """
         cdef Budget budget
         self.begin_writing()
@@ -180,17 +251,28 @@ cdef class Stream(MessageReader):
         ValueError
             The framing can't carry the payload; nothing was sent.
         TimeoutError, BlockingIOError, OSError
-            As flush(): the rest stays, so go on with flush() and don't send it again.
+            As flush().
+
+        Notes
+        -----
+        Whatever ends it early has `.bytes_sent` and `.pieces_accepted`. If that is 1, the
+        next flush() sends what did not go out; don't send the message again.
         """
-        cdef Budget budget
-        cdef Framing framing = self.need_framing()
-        self.begin_writing()
+        cdef Py_ssize_t accepted = 0
+        cdef Py_ssize_t sent = 0
+        cdef Framing framing
         try:
-            self.put_message(framing, payload)
-            budget = self.link.budget()
-            self.link.send(self.outbox, &budget)
-        finally:
-            fastsock_release(&self.is_written)
+            framing = self.need_framing()
+            self.begin_writing()
+            try:
+                self.put_message(framing, payload)
+                accepted = 1
+                self.send_kept(NULL, &sent)
+            finally:
+                fastsock_release(&self.is_written)
+        except BaseException as error:
+            report(error, accepted, sent)
+            raise
 
     def send_messages(self, payloads, /):
         """Send all messages of an iterable, many in one system call.
@@ -202,50 +284,57 @@ cdef class Stream(MessageReader):
 
         Raises
         ------
-        As send_message(). Messages before one that is refused are sent by the next
-        flush().
-        """
-        cdef Framing framing = self.need_framing()
-        cdef Py_ssize_t count = 0
-        cdef Py_ssize_t sent = 0
-        cdef Py_ssize_t kept
-        cdef Budget budget
-        self.begin_writing()
-        try:
-            budget = self.link.budget()
-            for payload in payloads:
-                self.put_message(framing, payload)
-                count += 1
-                if self.outbox.size >= self.high_water:
-                    kept = self.outbox.size
-                    self.send_counted(sent, &budget)
-                    sent += kept
-            self.send_counted(sent, &budget)
-            return count
-        finally:
-            fastsock_release(&self.is_written)
+        As send_message().
 
-    cdef int send_counted(self, Py_ssize_t before, Budget *budget) except -1:
-        """Send all; of what ends it early, `bytes_sent` counts those before too."""
-        cdef Py_ssize_t kept = self.outbox.size
+        Notes
+        -----
+        At the high-water mark what is kept is sent before the next payload is taken from the
+        iterable. Whatever ends it early has `.pieces_accepted`, how many payloads were, and
+        `.bytes_sent`, how many bytes went out meanwhile. The accepted ones are sent by
+        flush(); `.pieces_returned` is a list of the payload that was refused, if one was.
+        """
+        cdef Framing framing
+        cdef Py_ssize_t accepted = 0
+        cdef Py_ssize_t sent = 0
+        cdef bint is_held = False
+        cdef Budget budget
+        payload = None
         try:
-            self.link.send(self.outbox, budget)
+            framing = self.need_framing()
+            check_pieces(payloads, "send_messages", "send_message(payload), or [payload]")
+            self.begin_writing()
+            try:
+                budget = self.link.budget()
+                if self.outbox.size >= self.high_water:
+                    self.send_kept(&budget, &sent)
+                for payload in payloads:
+                    is_held = True
+                    self.put_message(framing, payload)
+                    accepted += 1
+                    is_held = False
+                    if self.outbox.size >= self.high_water:
+                        self.send_kept(&budget, &sent)
+                self.send_kept(&budget, &sent)
+                return accepted
+            finally:
+                fastsock_release(&self.is_written)
         except BaseException as error:
-            attach(error, "bytes_sent", before + kept - self.outbox.size)
+            report(error, accepted, sent)
+            attach(error, "pieces_returned", [payload] if is_held else [])
             raise
-        return 0
 
     cdef int put_message(self, Framing framing, object payload) except -1:
         """Into the outbox: all of the message, or nothing."""
         cdef BufferView view
-        cdef Py_ssize_t size, filled, count, before
+        cdef Py_ssize_t size, in_memory, count, before
         cdef Outbox outbox = self.outbox
         borrow_readable(payload, &view)
         try:
             framing.check_payload(<const char *>view.buf, view.len)
             if view.len >= MOST_COPIED:
                 outbox.close_piece()  # so that what follows can be taken back
-            before, filled, count = outbox.size, outbox.filled, len(outbox.parts)
+            before, count = outbox.size, parts_left(outbox)
+            in_memory = outbox.filled - outbox.start
             try:
                 size = framing.write_header(view.len, outbox.make_room(MOST_HEADER))
                 outbox.filled += size
@@ -255,8 +344,7 @@ cdef class Stream(MessageReader):
                 outbox.filled += size
                 outbox.size += size
             except:
-                del outbox.parts[count:]
-                outbox.size, outbox.filled = before, filled
+                outbox.take_back(count, in_memory, before)
                 raise
         finally:
             PyBuffer_Release(&view)

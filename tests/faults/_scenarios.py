@@ -287,7 +287,7 @@ def datagrams(family, *, run):
             try:
                 sent.extend(payloads[:send()])
             except BaseException as error:
-                sent.extend(payloads[:counted(error, "messages_sent")])
+                sent.extend(payloads[:counted(error, "pieces_accepted")])
                 raise
 
         with run:
@@ -308,7 +308,7 @@ def datagrams(family, *, run):
             try:
                 returned += answers[:b.sendmmsg_from(batch)]
             except BaseException as error:
-                returned += answers[:counted(error, "messages_sent")]
+                returned += answers[:counted(error, "pieces_accepted")]
                 raise
         b.settimeout(0)
         with contextlib.suppress(BlockingIOError):

@@ -197,7 +197,7 @@ def batch_that_is_refused(socket, tally, chance):
             wait_for_refusals(near, before)
             with tally.raises(ConnectionRefusedError) as raised:
                 send()
-            tally.check(raised[0].messages_sent == 0, f"{raised[0].messages_sent} were sent")
+            tally.check(raised[0].pieces_accepted == 0, f"{raised[0].pieces_accepted} were sent")
             went = near.counter("Udp", "OutDatagrams") - sent
             tally.check(went == 1, f"{went - 1} went out, and none was said to")
 
@@ -218,7 +218,7 @@ def in_the_midst(socket, tally, chance):
             try:
                 sent += sock.sendmmsg(words[sent:])
             except ConnectionRefusedError as error:
-                sent += error.messages_sent
+                sent += error.pieces_accepted
                 errors += 1
                 tally.note(error)
             assert errors <= len(words)
