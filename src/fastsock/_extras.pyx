@@ -153,14 +153,13 @@ cdef class ExtraMethods:
                 send_all_of(head, items, as_int(flags), &budget, &total, &progress)
                 return
             for buffer in items:
-                progress.inside = 0
-                send_by_methods(self, buffer, flags, &progress.inside)
+                try:
+                    send_by_methods(self, buffer, flags, &progress.inside)
+                finally:
+                    total += max(progress.inside, 0)
                 progress.pieces += 1
-                total += progress.inside
                 progress.inside = 0
         except BaseException as error:
-            if overrides(self) and progress.inside > 0:
-                total += progress.inside
             report(error, progress.pieces, None if progress.inside < 0 else total)
             attach(error, "pieces_returned",
                    taken if items is None else rest_of(items, &progress))
@@ -267,7 +266,7 @@ cdef int send_by_methods(object self, object buffer, object flags, Py_ssize_t *s
             found = self.send(left[sent[0]:], *given)
         except BaseException as error:
             # Other than an OSError it may be a signal handler's, after the send.
-            if not isinstance(error, OSError):
+            if type(self).send is not cls.send and not isinstance(error, OSError):
                 sent[0] = -1
             raise
         count = as_size(found)

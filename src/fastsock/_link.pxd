@@ -11,6 +11,7 @@ cdef class Link:
     cdef object receive_method  # recv, or recv_into where only that is its own
     cdef bint receives_into
     cdef object send_method     # send, or None where only sendall is its own
+    cdef bint send_is_plain     # that of a socket: if it raises, it has sent nothing
     cdef bint is_broken         # how much a send of the class sent is not known
     cdef bint has_ended
 

@@ -6,6 +6,8 @@ own timeout bounds each call. The end of the stream is remembered: once the peer
 ended it, no call is made any more.
 """
 
+from types import BuiltinMethodType
+
 from libc.string cimport memcpy
 
 from fastsock._arguments cimport as_size
@@ -45,6 +47,8 @@ cdef class Link:
                 return
         self.receive_method = sock.recv_into if self.receives_into else sock.recv
         self.send_method = sock.send
+        self.send_is_plain = (type(self.send_method) is BuiltinMethodType
+                              and is_socket(self.send_method.__self__))
 
     cdef Budget budget(self):
         """The time that one operation may take: the socket's timeout."""
@@ -148,8 +152,8 @@ cdef class Link:
                 taken = self.send_method(left)
             except BaseException as error:
                 # An OSError means that nothing was taken. Others come from signal handlers,
-                # which also run after the class's method has sent: TLS must not repeat that.
-                self.is_broken = not isinstance(error, OSError)
+                # which also run after a method in Python has sent: TLS must not repeat that.
+                self.is_broken = not (self.send_is_plain or isinstance(error, OSError))
                 raise
             count = as_size(taken)
             if not 0 < count <= len(left):
