@@ -78,7 +78,7 @@ def __dir__():
     shown = {*_LATER, *vars(_stdlib)}
     return [name for name in {**_LATER, **globals()}
             if name in shown
-            or not name.startswith("_") and name not in ("commands", "functions")
+            or not name.startswith("_") and name not in ("capi", "commands", "functions")
             or name.startswith("__") and name.endswith("__")]
 
 

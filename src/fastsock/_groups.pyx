@@ -11,10 +11,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from fastsock._errors cimport raise_errno
 from fastsock._libc cimport AF_INET, AF_INET6, sockaddr, sockaddr_in, sockaddr_in6
-from fastsock._platform cimport (
-    FASTSOCK_HAS_INTERFACE_INDEX, FASTSOCK_SET_SA_LEN, FastsockGroup, FastsockInterface,
-    fastsock_set_interface,
-)
+from fastsock._platform cimport FASTSOCK_LINUX, FASTSOCK_SET_SA_LEN, FastsockGroup
 
 cdef extern from "<ifaddrs.h>" nogil:
     cdef struct ifaddrs:
@@ -27,6 +24,15 @@ cdef extern from "<ifaddrs.h>" nogil:
 
 cdef extern from "<net/if.h>" nogil:
     unsigned int if_nametoindex(const char *name)
+
+# Linux's ip_mreqn.
+cdef struct Interface:
+    char[4] group
+    char[4] address
+    int index
+
+# Linux takes it for IP_MULTICAST_IF; every system takes an in_addr.
+cdef bint HAS_INDEX = FASTSOCK_LINUX
 
 
 def group_request(unsigned int interface, group, source):
@@ -78,15 +84,18 @@ def interface_request(unsigned int interface, address):
     address : ipaddress.IPv4Address or None
         The address of the interface to send from.
     """
-    cdef FastsockInterface request
-    cdef char[4] packed
-    memset(packed, 0, sizeof(packed))
+    cdef Interface request
+    cdef bytes packed
+    memset(&request, 0, sizeof(request))
     if address is not None:
-        memcpy(packed, <const char *><bytes>address.packed, sizeof(packed))
-    elif interface and not FASTSOCK_HAS_INTERFACE_INDEX:
-        if not find_interface(&interface, packed):
+        packed = address.packed
+        memcpy(request.address, <const char *>packed, sizeof(request.address))
+    elif interface and not HAS_INDEX:
+        if not find_interface(&interface, request.address):
             raise_errno(EADDRNOTAVAIL)
-    fastsock_set_interface(&request, interface, packed)
+    if not HAS_INDEX:
+        return PyBytes_FromStringAndSize(request.address, sizeof(request.address))
+    request.index = <int>interface
     return PyBytes_FromStringAndSize(<char *>&request, sizeof(request))
 
 

@@ -255,29 +255,6 @@ typedef struct { /* for no option: without a name for it, none is set */
 } FastsockGroup;
 #endif
 
-/* What IP_MULTICAST_IF takes: everywhere an address of the interface, on some systems its
- * index beside it. */
-#if FASTSOCK_LINUX || defined(__APPLE__) || defined(__FreeBSD__)
-#  define FASTSOCK_HAS_INTERFACE_INDEX 1
-typedef struct ip_mreqn FastsockInterface;
-#else
-#  define FASTSOCK_HAS_INTERFACE_INDEX 0
-typedef struct in_addr FastsockInterface;
-#endif
-
-static inline void fastsock_set_interface(FastsockInterface *target, unsigned int index,
-                                          const void *address)
-{
-#if FASTSOCK_HAS_INTERFACE_INDEX
-    target->imr_multiaddr.s_addr = INADDR_ANY;
-    memcpy(&target->imr_address, address, sizeof(target->imr_address));
-    target->imr_ifindex = (int)index;
-#else
-    (void)index;
-    memcpy(target, address, sizeof(*target));
-#endif
-}
-
 /* Without accept4(2) and SOCK_CLOEXEC: the flag comes with a call of its own. */
 static inline int fastsock_close_on_exec(int fd)
 {

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 from fastsock._libc cimport msghdr, nfds_t, off_t, pollfd, sockaddr, sockaddr_storage, socklen_t
 
 cdef extern from "_platform.h" nogil:
+    const bint FASTSOCK_LINUX
     const bint FASTSOCK_HAS_ABSTRACT_ADDRESSES, FASTSOCK_SHARES_PORTS
     const bint FASTSOCK_ACCEPT_INHERITS_NONBLOCK
     const int FASTSOCK_MSG_CMSG_CLOEXEC
@@ -23,13 +24,6 @@ cdef extern from "_platform.h" nogil:
         unsigned int gsr_interface
         sockaddr_storage gsr_group
         sockaddr_storage gsr_source
-
-    ctypedef struct FastsockInterface:
-        pass
-
-    const bint FASTSOCK_HAS_INTERFACE_INDEX
-    void fastsock_set_interface(FastsockInterface *target, unsigned int index,
-                                const void *address)
 
     ctypedef struct FastsockMessage:
         msghdr msg_hdr
