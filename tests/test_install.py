@@ -324,7 +324,7 @@ def test_run_refuses_in_one_line(python, tmp_path):
                     env={"PYTHONPATH": str(tmp_path)})
     assert (result.returncode, result.stdout) == (2, "")
     line, = result.stderr.splitlines()
-    assert line.startswith("python -m fastsock run: fastsock.install() can't replace")
+    assert line.startswith("python -m fastsock run: error: fastsock.install() can't replace")
 
 
 def test_fastsock_beside_a_replaced_class(python):
