@@ -8,6 +8,7 @@ benchmarks of the source tree, which take longer.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import selectors as stdlib_selectors
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     _Measured = Callable[[int], float]   # nanoseconds of so many operations
+    _Opened = contextlib.ExitStack       # what is closed behind a row
 
 MESSAGE = b"x" * 64
 FRAME = (64).to_bytes(4, "big") + MESSAGE
@@ -115,15 +117,16 @@ def timed(work: Callable[[int], None]) -> _Measured:
     return measured
 
 
-def pair(module: ModuleType, timeout: float = 5) -> tuple[Any, Any]:
+def pair(module: ModuleType, opened: _Opened, timeout: float = 5) -> tuple[Any, Any]:
     both: tuple[Any, Any] = module.socketpair()
     for sock in both:
+        opened.enter_context(sock)
         sock.settimeout(timeout)
     return both
 
 
-def ping(module: ModuleType, room: int = 64) -> _Measured:
-    a, b = pair(module)
+def ping(module: ModuleType, opened: _Opened, room: int = 64) -> _Measured:
+    a, b = pair(module, opened)
 
     @timed
     def work(count: int) -> None:
@@ -133,13 +136,13 @@ def ping(module: ModuleType, room: int = 64) -> _Measured:
     return work
 
 
-def large_room(module: ModuleType) -> _Measured:
-    return ping(module, 1 << 20)
+def large_room(module: ModuleType, opened: _Opened) -> _Measured:
+    return ping(module, opened, 1 << 20)
 
 
-def beside(module: ModuleType) -> _Measured:
+def beside(module: ModuleType, opened: _Opened) -> _Measured:
     """As ping, while another thread computes."""
-    inner = ping(module)
+    inner = ping(module, opened)
 
     def measured(count: int) -> float:
         ended: list[bool] = []
@@ -162,9 +165,9 @@ def beside(module: ModuleType) -> _Measured:
     return measured
 
 
-def frames(module: ModuleType) -> _Measured:
+def frames(module: ModuleType, opened: _Opened) -> _Measured:
     """Frames of a length and 64 bytes, off a full buffer."""
-    a, b = pair(module)
+    a, b = pair(module, opened)
     stream = None
     if module is fastsock:
         stream = fastsock.Stream(b, framing=fastsock.framing.LengthPrefix("!I"))
@@ -190,11 +193,13 @@ def frames(module: ModuleType) -> _Measured:
     return measured
 
 
-def datagrams(module: ModuleType) -> _Measured:
-    receiver = module.socket(stdlib_socket.AF_INET, stdlib_socket.SOCK_DGRAM)
+def datagrams(module: ModuleType, opened: _Opened) -> _Measured:
+    receiver = opened.enter_context(
+        module.socket(stdlib_socket.AF_INET, stdlib_socket.SOCK_DGRAM))
     receiver.bind(("127.0.0.1", 0))
     receiver.settimeout(5)
-    sender = module.socket(stdlib_socket.AF_INET, stdlib_socket.SOCK_DGRAM)
+    sender = opened.enter_context(
+        module.socket(stdlib_socket.AF_INET, stdlib_socket.SOCK_DGRAM))
     sender.connect(receiver.getsockname())
     batch = fastsock.DatagramBatch(64, 2048) if module is fastsock else None
 
@@ -216,11 +221,14 @@ def datagrams(module: ModuleType) -> _Measured:
     return measured
 
 
-def ready(module: ModuleType) -> _Measured:
+def ready(module: ModuleType, opened: _Opened) -> _Measured:
     """select() of a selector with 200 pipes that can be read."""
-    selector = (fastsock.selectors if module is fastsock else stdlib_selectors).DefaultSelector()
+    selector = opened.enter_context(
+        (fastsock.selectors if module is fastsock else stdlib_selectors).DefaultSelector())
     for _ in range(READY):
         reader, writer = os.pipe()
+        opened.callback(os.close, reader)
+        opened.callback(os.close, writer)
         os.write(writer, b"x")
         selector.register(reader, stdlib_selectors.EVENT_READ)
 
@@ -241,4 +249,7 @@ def rows() -> Iterator[tuple[str, str | None, int, dict[str, _Measured]]]:
             ("frames of 4 + 64 B, off a full buffer", None, 1000, frames),
             ("datagrams of 64 B, off a full queue", "datagrams", 1024, datagrams),
             ("select() with 200 ready, a call", EPOLL_CASE, 200, ready)):
-        yield title, case, count, {name: make(module) for name, module in both.items()}
+        # An unclosed socket's ResourceWarning, issued by the collector, would swallow Ctrl-C.
+        with contextlib.ExitStack() as opened:
+            yield title, case, count, {
+                name: make(module, opened) for name, module in both.items()}
