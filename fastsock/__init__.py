@@ -8,7 +8,7 @@ constants and name resolution are the very same objects. Beyond the stdlib:
 
 Streams             Stream, framing; FramingError, IncompleteReadError, LimitOverrunError
 Datagrams           DatagramBatch, PacketInfo, TruncatedDatagram
-Servers             serve, Server, current_connection, systemd_sockets
+Servers             serve, serve_batches, Server, current_connection, systemd_sockets
 Proxies             Relay, relay
 Existing sockets    adopt, install, uninstall
 Waiting             select, selectors: the stdlib's modules, with fastsock's objects
