@@ -1,2 +1,1 @@
-# For other extension modules, but for one function.
-def own_finalizer(cls: type) -> None: ...
+# For other extension modules only: nothing here is visible from Python.

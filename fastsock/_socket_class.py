@@ -8,7 +8,7 @@ import _socket as _interpreter
 import socket as stdlib_socket  # the module; under another name, since we may stand for it
 import sys
 
-from fastsock import _extras, _lifecycle, _methods, _object, _self
+from fastsock import _extras, _methods, _object, _self
 
 __all__ = ["adopt", "socket", "stdlib_class", "stdlib_socket"]
 
@@ -76,6 +76,12 @@ class socket(_methods.SocketMethods, _extras.ExtraMethods, stdlib_class):
         send_segmented, enable_gro = _Later(), _Later()
         join_group, leave_group, set_multicast = _Later(), _Later(), _Later()
 
+    def __repr__(self) -> str:
+        # The stdlib's text, also in the ResourceWarning, by which test suites filter. A
+        # subclass has its own name.
+        text = super().__repr__()
+        return text.replace("<fastsock.", "<socket.", 1) if type(self) is socket else text
+
     def __reduce_ex__(  # type: ignore[override]  # object's takes what is no int, too
             self, protocol: int) -> str | tuple[object, ...]:
         # Refused as in the stdlib, but for multiprocessing, which passes the fd. It
@@ -92,7 +98,6 @@ socket.__module__ = "fastsock"
 _self.register(socket, stdlib_class)
 _self.own_methods(socket)
 _object.prove(socket)
-_lifecycle.own_finalizer(socket)
 
 
 def adopt(sock: stdlib_class) -> socket:

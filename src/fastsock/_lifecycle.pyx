@@ -10,7 +10,7 @@ import _socket
 
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
-from cpython.object cimport Py_TYPE, PyObject
+from cpython.object cimport PyObject
 from libc.math cimport ceil
 from libc.stdint cimport int64_t
 
@@ -28,10 +28,7 @@ from fastsock._platform cimport (
     FASTSOCK_TYPE_FLAGS, FASTSOCK_TYPE_NONBLOCK, fastsock_set_nonblocking, fastsock_socket,
     fastsock_socketpair,
 )
-from fastsock._python cimport (
-    PyErr_Fetch, PyErr_ResourceWarning, PyErr_Restore, PyErr_SetObject, PyErr_WriteUnraisable,
-    PyLong_AsLong, PySys_Audit, TypeSlots,
-)
+from fastsock._python cimport PyLong_AsLong, PySys_Audit
 from fastsock._busy_poll cimport apply_default_busy_poll
 
 cdef object get_default_timeout = _socket.getdefaulttimeout
@@ -150,47 +147,6 @@ cdef int close_socket(SocketHead *sock) except -1:
     if failed and error != ECONNRESET:
         raise_errno(error)
     return 0
-
-
-cdef void finalize(PyObject *self) noexcept:
-    """tp_finalize of fastsock.socket: a ResourceWarning if it is open, and close(2).
-
-    As sock_finalize(), but the warning has the stdlib's class name, for which test suites
-    and filters look. A subclass has its own name, and the stdlib's finalizer.
-    """
-    cdef SocketHead *head = <SocketHead *>self
-    cdef PyObject *kind
-    cdef PyObject *value
-    cdef PyObject *traceback
-    cdef int fd
-    if head.fd < 0:
-        return
-    PyErr_Fetch(&kind, &value, &traceback)  # of the code that let the object go
-    try:
-        text = "unclosed " + repr(<object>self).replace("<fastsock.", "<socket.", 1)
-        PyErr_ResourceWarning(<object>self, 1, "%U", <PyObject *>text)
-    except Warning as warning:  # a filter makes exceptions of warnings
-        report(warning, self)
-    except BaseException:
-        pass  # as the stdlib's: modules may be gone at the interpreter's end
-    # Not before: what shows the warning may ask the socket for its name.
-    fd = fastsock_take_fd(&head.fd)
-    if fd >= 0:
-        with nogil:
-            libc.close(fd)
-    PyErr_Restore(kind, value, traceback)
-
-
-cdef int report(object error, PyObject *source) except -1:
-    """To sys.unraisablehook."""
-    PyErr_SetObject(<PyObject *>Py_TYPE(error), <PyObject *>error)
-    PyErr_WriteUnraisable(source)
-    return 0
-
-
-def own_finalizer(cls):
-    """Give fastsock.socket the finalizer above."""
-    (<TypeSlots *><PyObject *>cls).tp_finalize = finalize
 
 
 cdef int set_timeout(SocketHead *sock, int64_t timeout_ns) except -1:

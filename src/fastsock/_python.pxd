@@ -20,13 +20,7 @@ cdef extern from "Python.h":
 
     int PyErr_CheckSignals() except -1
     void PyErr_Clear() noexcept
-    int PyErr_ResourceWarning(object source, Py_ssize_t stack_level, const char *format,
-                              ...) except -1
-    void PyErr_WriteUnraisable(PyObject *source) noexcept
-    void PyErr_Fetch(PyObject **kind, PyObject **value, PyObject **traceback) noexcept
-    void PyErr_Restore(PyObject *kind, PyObject *value, PyObject *traceback) noexcept
     int PyErr_WarnEx(object category, const char *text, Py_ssize_t stack_level) except -1
-    void PyErr_SetObject(PyObject *kind, PyObject *value) noexcept
     PyObject *PyErr_SetFromErrno(PyObject *exception_class) noexcept
     PyObject *PyExc_OSError
     int PySys_Audit(const char *event, const char *format, ...) except -1
@@ -56,10 +50,8 @@ cdef extern from "Python.h":
     bint PyObject_TypeCheck(object instance, PyTypeObject *type) noexcept
 
 ctypedef object (*NewFunction)(PyTypeObject *type, object arguments, PyObject *keywords)
-ctypedef void (*FinalizeFunction)(PyObject *self) noexcept
 
 cdef extern from "Python.h":
     ctypedef struct TypeSlots "PyTypeObject":
         NewFunction tp_new
-        FinalizeFunction tp_finalize
         Py_ssize_t tp_basicsize
