@@ -17,7 +17,7 @@ SEED = os.environ.get("FASTSOCK_STRESS_SEED", "1")
 pytestmark = pytest.mark.skipif(_peers.why_not() is not None, reason=str(_peers.why_not()))
 
 #: The groups, and how many scenarios each has at least.
-GROUPS = {"signals": 130, "interrupts": 100, "closing": 90, "settimeout": 20, "shutdown": 20,
+GROUPS = {"signals": 130, "interrupts": 100, "closing": 90, "settimeout": 40, "shutdown": 20,
           "handlers": 70, "threads": 25, "forks": 10, "ends": 8}
 
 #: Each end of the interpreter takes a process: not all of them here.

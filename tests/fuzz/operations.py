@@ -7,6 +7,7 @@ the socket raised. Results that differ from run to run (ports, paths) go through
 
 import array
 import os
+import threading
 
 from tests.fuzz import values as v
 
@@ -243,6 +244,54 @@ def setsockopt(world, sock, option, value):
 @operation([True, False, 1, 0, None, "x"])
 def set_inheritable(world, sock, value):
     return sock.set_inheritable(value), sock.get_inheritable()
+
+# -- while another thread waits -------------------------------------------------------------
+
+
+RECEIVES = {"recv": lambda sock: sock.recv(9), "recvfrom": lambda sock: sock.recvfrom(9)[0],
+            "recvmsg": lambda sock: sock.recvmsg(9)[0],
+            "recv_into": lambda sock: v.received_into(sock.recv_into, 9)}
+
+
+@operation(list(RECEIVES), [v.stdlib.SOCK_STREAM, v.stdlib.SOCK_DGRAM], [None, 20], v.MEANWHILE,
+           range(6), weight=2)
+def change_meanwhile(world, sock, receive, kind, timeout, changes, pause):
+    """A thread receives on a socket while this one changes it, and then sends: "allowed" if
+    what came of it is in the set of what may, since the two race."""
+    data, found = b"meanwhile", []
+    first, second = world.module.socketpair(v.stdlib.AF_UNIX, kind)
+
+    def work():
+        try:
+            found.append(RECEIVES[receive](first))
+        except OSError as error:
+            found.append(type(error))
+
+    with first, second:
+        first.settimeout(timeout)
+        thread = threading.Thread(target=work)
+        thread.start()
+        for _ in range(pause):
+            os.sched_yield()
+        for change, value in changes:
+            if change == "settimeout":
+                first.settimeout(value)
+            elif change == "O_NONBLOCK":
+                with world.module.socket(fileno=os.dup(first.fileno())) as other:
+                    os.set_blocking(other.fileno(), value)
+            else:
+                first.setsockopt(v.stdlib.SOL_SOCKET, v.stdlib.SO_RCVTIMEO, value)
+        second.send(data)
+        thread.join()
+    allowed = [data]
+    set_to = [value for change, value in changes if change == "settimeout"]
+    others = len(set_to) != len(changes)
+    # Only the stdlib: O_NONBLOCK for the call, and no timeout any more when it looks.
+    goes_back = world.module is v.stdlib and None in set_to
+    if 0 in set_to or goes_back or (others and timeout is None):
+        allowed.append(BlockingIOError)
+    return "allowed" if found[0] in allowed else found[0]
+
 
 # -- from one object to another --------------------------------------------------------------
 

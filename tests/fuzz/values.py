@@ -10,6 +10,7 @@ import array
 import io
 import mmap
 import socket as stdlib
+import struct
 
 try:
     import numpy
@@ -131,6 +132,12 @@ COUNTS = [1, 2, 3, 0] * 20 + [7, 100, 1023, 1024, 1025, 2000]
 TIMEOUTS = [0, None, 0.001, 0, 0, None, 0.001, 0.0, 1e-9, 0.0005]
 ODD_TIMEOUTS = [5, 1.5, 1e9, 9e9, 1e10, 1e300, -1, -1e-9, -0.0, float("nan"), float("inf"), "1",
                 True, False, 2 ** 31, 2 ** 63, -2 ** 63, 2 ** 80, b"1", 1j, 0.1234567891, 1e-12]
+#: What a second thread does to a socket on which a first one receives.
+MEANWHILE = [[("settimeout", timeout) for timeout in timeouts] for timeouts in (
+    [20], [20, None], [None], [0], [0, None], [0, 20], [30, 20], [20, None, 20], [None, 20, None])]
+MEANWHILE += [[("O_NONBLOCK", False)], [("O_NONBLOCK", False), ("O_NONBLOCK", True)],
+              [("SO_RCVTIMEO", struct.pack("ll", 0, 1000))],
+              [("SO_RCVTIMEO", struct.pack("ll", 0, 1000)), ("settimeout", 20)]]
 FLAGS_OF_BLOCKING = [False, True, 0, 1, 2, -1, None, "x", 0.5, 1 << 80, [], [0]]
 
 # -- options ---------------------------------------------------------------------------
@@ -216,3 +223,9 @@ FILE_COUNTS = [None] * 4 + [1, 4, 512, 8192, 8193, 50000, 0, -1, True, 1.0, "1"]
 MODES = ["rb", "wb", "rwb", "r", "w", "rw", "x", "b", ""]
 BUFFERINGS = [None, 0, 1, 2, -1, 512, 8192]
 SEEKABLE = io.BytesIO
+
+
+def received_into(receive, size):
+    """What a receive wrote into a buffer, as bytes."""
+    target = bytearray(size)
+    return bytes(target[:receive(target)])

@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import tempfile
+import threading
 
 import fastsock
 
@@ -244,6 +245,38 @@ def changing_timeouts(name, timeout, run):
             run.rounds += 1
 
 
+def racing_timeouts(name, timeout, run):
+    """settimeout() in another thread while calls begin, wait and end: never BlockingIOError, nor
+    an end that there is not. 0 is not among the timeouts, and none of them passes."""
+    receiver = RECEIVERS[name]
+    with pair(timeout) as (ours, theirs):
+        sent, came = Source(receiver.text), Source(receiver.text)
+        receive = receiver.make(ours)
+        over = threading.Event()
+
+        def change():
+            while not over.is_set():
+                for later in TIMEOUT_S, None, 2 * TIMEOUT_S, TIMEOUT_S, None, None:
+                    ours.settimeout(later)
+                    ours.set_busy_poll(10 if later is None else 0)
+        changer = Thread(change)
+        try:
+            while run.goes_on():
+                thread = Thread(receive)
+                for _ in range(run.chance.randrange(5)):
+                    os.sched_yield()
+                theirs.sendall(sent.take(receiver.end_after(came.offset) - sent.offset))
+                data = thread.end()
+                run.expect(data != b"", "it returned an end")
+                came.meet(data)
+                while came.offset < sent.offset:
+                    came.meet(receive())
+                run.rounds += 1
+        finally:
+            over.set()
+            changer.end()
+
+
 def shutting_down(name, timeout, run):
     """shutdown() in another thread ends a receive: with what had come, and then the end."""
     receiver = RECEIVERS[name]
@@ -265,4 +298,5 @@ CHANGED = ("recv", "recv_into", "recvmsg", "recv_exactly", "recv_exactly_into", 
 for kind, timeout in TIMEOUTS.items():
     for name in CHANGED:
         scenario(f"settimeout: {name}, {kind}", name, timeout)(changing_timeouts)
+        scenario(f"settimeout: races, {name}, {kind}", name, timeout)(racing_timeouts)
         scenario(f"shutdown: {name}, {kind}", name, timeout)(shutting_down)
