@@ -14,6 +14,7 @@ import pytest
 import fastsock
 from tests.building import built
 from tests.conftest import TIMEOUT_S
+from tests.interrupting import DATA, receive_and_change
 from tests.serving import receive_all
 from tests.test_signals import ENOUGH, Interrupted, fill, raise_interrupted, signals
 from tests.workers import Worker, needs_to_see_sleepers
@@ -191,6 +192,28 @@ def test_it_was_closed_since(module, pair, timeout, flags):
     assert others[0].recv(20) == b"not yours"
     for sock in others:
         sock.close()
+
+
+@needs_to_see_sleepers
+@pytest.mark.parametrize("flags", [0, WAITALL])
+def test_a_timeout_that_is_set_since(module, pair, flags):
+    """It is for the next borrow(): this call waits, without a limit."""
+    a, b = pair
+    worker = Worker("poll", module.recv, b, 4, flags, lambda: b.settimeout(TIMEOUT_S))
+    a.sendall(b"data")
+    worker.join()
+    assert (worker.result, worker.error) == (b"data", None)
+
+
+@needs_to_see_sleepers
+@pytest.mark.parametrize("timeouts, expected", [
+    ([TIMEOUT_S], DATA), ([TIMEOUT_S, None], DATA), ([0], BlockingIOError)], ids=repr)
+@pytest.mark.parametrize("name", ["recv", "recv_exactly"])
+def test_settimeout_while_it_waits(calls, pair, name, timeouts, expected):
+    a, b = pair
+    found = receive_and_change(lambda sock: getattr(calls, name)(sock, len(DATA)), b, a, timeouts,
+                               expected is DATA)
+    assert found == expected
 
 
 @modes
