@@ -1,16 +1,19 @@
 """send_file() of a server's connection: which part of a file goes out, behind what was
 written; what it refuses; and what happens to a file that shrinks meanwhile."""
 
+import contextlib
 import os
+import socket
 import ssl
 
 import pytest
 
 import fastsock
-from tests.conftest import FACILITIES
-from tests.protocol_servers import MUCH, Recording, read_all, read_exactly, reset
+from tests.conftest import FACILITIES, TIMEOUT_S, open_fds
+from tests.protocol_servers import MUCH, Ours, Recording, read_all, read_exactly, reset
 from tests.serving import answering
 from tests.servers import pattern
+from tests.workers import exit_status_of
 
 pytestmark = pytest.mark.skipif(not FACILITIES["splice"],
                                 reason="this build does without sendfile(2)")
@@ -200,3 +203,148 @@ def test_a_connection_says_how_it_stands(serve_ours):
     protocol.wait_for("lost")
     server.call(lambda: None)
     assert "ended" in repr(transport)
+
+
+# -- the file belongs to its caller ----------------------------------------------------------
+
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "outside"])
+def test_the_file_may_be_closed_at_once(serve_ours, large, tmp_path, inside):
+    """As `with open(...) as file: transport.send_file(file)`: another file that is opened
+    later gets the same number, and must not be sent."""
+    (tmp_path / "secret").write_bytes(b"\xff" * len(MUCH))
+    opened = []
+
+    def send(transport):
+        with open(large.name, "rb") as file:
+            number = file.fileno()
+            transport.send_file(file)
+        opened.append(open(tmp_path / "secret", "rb"))
+        assert opened[0].fileno() == number
+
+    class Sending(Recording):
+        def data_received(self, data):
+            send(self.transport)
+
+    server = serve_ours(Sending)
+    client, protocol = server.accept()
+    if inside:
+        client.sendall(b"x")
+    else:
+        server.call(send, protocol.transport)
+    try:
+        assert read_exactly(client, len(MUCH)) == MUCH
+        protocol.wait_for("resume")
+    finally:
+        opened[0].close()
+
+
+def test_the_position_of_the_file_is_left_alone(serve_ours, file):
+    server = serve_ours()
+    client, protocol = server.accept()
+    file.seek(7)
+    os.lseek(file.fileno(), 9, os.SEEK_SET)
+    server.call(protocol.transport.send_file, file, 5, 100)
+    assert read_exactly(client, 100) == DATA[5:105]
+    assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 9
+
+
+def copies_of(file):
+    """Descriptors of this process's that are the file, but for its own."""
+    return [fd for fd, what in open_fds().items()
+            if what == file.name and (file.closed or fd != file.fileno())]
+
+
+@pytest.mark.parametrize("end", ["sent", "close", "abort", "reset", "shrinks", "server"])
+def test_the_duplicate_is_closed_in_every_end(large, end):
+    with Ours(Recording) as server:
+        client, protocol = server.accept()
+        server.call(protocol.transport.send_file, large)
+        copy, = copies_of(large)
+        assert not os.get_inheritable(copy)
+        if end == "sent":
+            assert read_exactly(client, len(MUCH)) == MUCH
+            protocol.wait_for("resume")
+        elif end == "shrinks":
+            os.truncate(large.name, 0)
+            read_all(client)
+        elif end == "reset":
+            reset(client)
+        elif end == "close":
+            server.call(protocol.transport.close)
+            assert read_all(client) == MUCH
+        elif end == "abort":
+            server.call(protocol.transport.abort)
+        if end not in ("sent", "server"):
+            protocol.wait_for("lost")
+        if end != "server":
+            server.call(lambda: None)
+            assert copies_of(large) == []
+    assert copies_of(large) == []
+
+
+def test_the_duplicate_of_a_connection_that_is_never_ended(large):
+    """A loop that KeyboardInterrupt left, and a server that is deallocated."""
+    server = fastsock.Server(Recording, ("127.0.0.1", 0))
+    with socket.create_connection(server.addresses[0], TIMEOUT_S):
+        class Interrupting(Recording):
+            def connection_made(self, transport):
+                transport.send_file(large)
+                assert len(copies_of(large)) == 1
+                raise KeyboardInterrupt
+
+        server = fastsock.Server(Interrupting, sock=server.sockets)
+        with pytest.raises(KeyboardInterrupt):
+            server.serve_forever()
+        assert len(copies_of(large)) == 1
+        server.close()
+    assert copies_of(large) == []
+
+
+@pytest.mark.parametrize("arguments, error", [
+    ((-1,), ValueError), ((0, len(DATA) + 1), ValueError), ((0, 0), None), (("x",), TypeError),
+    ((0, 1 << 70), ValueError)])
+def test_no_duplicate_is_left_of_what_is_refused(serve_ours, file, arguments, error):
+    server = serve_ours()
+    _, protocol = server.accept()
+    with contextlib.nullcontext() if error is None else pytest.raises(error):
+        server.call(protocol.transport.send_file, file, *arguments)
+    assert copies_of(file) == []
+
+
+def test_a_file_that_is_closed_or_is_none(serve_ours, file):
+    server = serve_ours()
+    client, protocol = server.accept()
+    file.close()
+    with pytest.raises(ValueError, match="closed file"):
+        server.call(protocol.transport.send_file, file)
+
+    class Odd:
+        def __init__(self, number):
+            self.fileno = lambda: number
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        server.call(protocol.transport.send_file, Odd(-1))
+    for wrong in ("3", None, 1.5):
+        with pytest.raises(TypeError):
+            server.call(protocol.transport.send_file, Odd(wrong))
+    with pytest.raises(AttributeError):
+        server.call(protocol.transport.send_file, 3)
+    server.call(protocol.transport.write, b"goes on")
+    assert read_exactly(client, 7) == b"goes on"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork() is not there")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_that_closes_its_server_takes_nothing_from_the_parents_file(serve_ours, large):
+    server = serve_ours()
+    client, protocol = server.accept()
+
+    server.call(protocol.transport.send_file, large)
+    protocol.wait_for("pause")
+
+    def ends():
+        assert len(copies_of(large)) == 1
+        server.server.close()
+        assert copies_of(large) == []
+
+    assert exit_status_of(ends) == 0
+    assert read_exactly(client, len(MUCH)) == MUCH

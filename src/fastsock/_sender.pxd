@@ -5,8 +5,7 @@ from fastsock._hub cimport Connection
 
 # What is left to be sent of a file.
 cdef class FileRegion:
-    cdef object file
-    cdef int fd
+    cdef int fd                         # a duplicate, which it owns
     cdef long long offset
     cdef long long left
 

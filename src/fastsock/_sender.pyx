@@ -26,7 +26,18 @@ cdef enum:
 
 
 cdef class FileRegion:
-    """Internal: what is left to be sent of a file, which is kept open meanwhile."""
+    """Internal: what is left to be sent of a file.
+
+    It owns a duplicate of the caller's file descriptor and closes it when it is deallocated.
+    Its one owner is a connection, which drops it in every way that a transfer can end.
+    """
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            libc.close(self.fd)
 
 
 cdef class Sender(Connection):

@@ -8,12 +8,15 @@ import os
 
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.string cimport memcpy
+from posix.fcntl cimport F_DUPFD_CLOEXEC, fcntl
 
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress, from_sockaddr
+from fastsock._errors cimport raise_errno
 from fastsock._libc cimport SOCK_STREAM, sockaddr
 from fastsock._object cimport new_socket
 from fastsock._platform cimport FASTSOCK_HAS_SENDFILE
+from fastsock._python cimport PyNumber_Index
 from fastsock._self cimport class_of_sockets
 from fastsock._sender cimport FileRegion
 
@@ -81,8 +84,8 @@ cdef class ServerTransport(Transport):
         Parameters
         ----------
         file : binary file
-            With a fileno(); it is kept, and closed by whoever opened it when nobody
-            needs it any more.
+            With a fileno(). Its descriptor is duplicated: the caller may close the file
+            as soon as this method has returned. Its position is neither used nor changed.
         offset : int
             From where, in bytes.
         count : int or None
@@ -92,6 +95,8 @@ cdef class ServerTransport(Transport):
         ------
         ValueError
             For what the file has not.
+        OSError
+            The descriptor can't be duplicated (EBADF, EMFILE).
         NotImplementedError
             With TLS, whose bytes are not the file's; on a system without sendfile(2).
         RuntimeError
@@ -104,7 +109,12 @@ cdef class ServerTransport(Transport):
             raise NotImplementedError("files can't be sent by sendfile(2) under TLS")
         if self.is_eof_wanted or self.region is not None:
             raise RuntimeError("send_file() after write_eof(), or while a file is being sent")
-        size = os.fstat(file.fileno()).st_size
+        region = FileRegion.__new__(FileRegion)
+        # First: what is checked and what is sent must be the same file.
+        region.fd = fcntl(PyNumber_Index(file.fileno()), F_DUPFD_CLOEXEC, 0)
+        if region.fd < 0:
+            raise_errno(libc.errno)
+        size = os.fstat(region.fd).st_size
         if count is None:
             count = size - offset
         if not 0 <= offset <= offset + count <= size:
@@ -112,9 +122,6 @@ cdef class ServerTransport(Transport):
                              "there")
         if self.closing or count == 0:
             return
-        region = FileRegion.__new__(FileRegion)
-        region.file = file
-        region.fd = file.fileno()
         region.offset = offset
         region.left = count
         self.region = region
