@@ -11,9 +11,10 @@ cdef class FileRegion:
 
 
 cdef class Sender(Connection):
-    # A first piece, from `offset` on, and the others.
+    # A first piece, from `offset` on, and the others, from `start` on.
     cdef bytes first
     cdef list others                    # or None
+    cdef Py_ssize_t start
     cdef Py_ssize_t offset
     cdef Py_ssize_t pending_size
     cdef FileRegion region              # of a file, sent behind these; or None
@@ -39,6 +40,8 @@ cdef class Sender(Connection):
     cdef Py_ssize_t try_send(self, const char *data, Py_ssize_t size) except -1
     cdef int flush(self) except -1
     cdef int advance(self, Py_ssize_t sent) except -1
+    cdef int join_small(self) except -1
+    cdef bytes next_piece(self)
     cdef Py_ssize_t send_several(self)
     cdef int send_region(self) except -1
     cdef int adjust(self) except -1

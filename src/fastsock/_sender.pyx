@@ -5,7 +5,8 @@ are gone, or fail, is for Transport (_transport.pyx) to act upon.
 
 Rules: what is written inside a callback is sent when that returns, in one system call;
 otherwise at once. Bytes objects are kept, everything else is sent or copied at once.
-A send of more than some KiB gives the GIL away.
+A send of more than some KiB gives the GIL away. The queue takes linear time: a piece is
+taken from its front once, and joined with its neighbours at most once.
 """
 
 import os
@@ -16,12 +17,14 @@ from cpython.object cimport PyObject
 cimport fastsock._libc as libc
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK, iovec, msghdr
 from fastsock._platform cimport FASTSOCK_NOSIGNAL, fastsock_sendfile
-from fastsock._python cimport PyBytes_AS_STRING
+from fastsock._python cimport PyBytes_AS_STRING, PyList_GET_ITEM
 from fastsock._readiness cimport WRITABLE
 from fastsock._traits cimport MOST_SENT_UNDER_GIL
 
 cdef enum:
     MOST_PIECES = 64            # of one sendmsg(2)
+    SMALL = 4096                # a piece that is joined with its neighbours, if they are many
+    JOINED = 65536              # bytes joined at once
     MOST_OF_A_FILE = 1048576    # of one sendfile(2)
 
 
@@ -134,17 +137,19 @@ cdef class Sender(Connection):
         cdef int fd = self.fd
         cdef int count = 1
         cdef int error
+        cdef PyObject *piece
         message.msg_name = message.msg_control = NULL
         message.msg_namelen = 0
         message.msg_controllen = 0
         message.msg_flags = 0
         parts[0].iov_base = PyBytes_AS_STRING(<PyObject *>self.first) + self.offset
         parts[0].iov_len = PyBytes_GET_SIZE(self.first) - self.offset
-        for piece in self.others:
-            if count == MOST_PIECES:
-                break
-            parts[count].iov_base = PyBytes_AS_STRING(<PyObject *>piece)
-            parts[count].iov_len = PyBytes_GET_SIZE(piece)
+        cdef Py_ssize_t index = self.start
+        while count < MOST_PIECES and index < len(self.others):
+            piece = PyList_GET_ITEM(self.others, index)
+            parts[count].iov_base = PyBytes_AS_STRING(piece)
+            parts[count].iov_len = PyBytes_GET_SIZE(<object>piece)
+            index += 1
             count += 1
         message.msg_iov = parts
         message.msg_iovlen = count
@@ -168,6 +173,8 @@ cdef class Sender(Connection):
         """Send what waits, as much as the kernel takes."""
         cdef Py_ssize_t sent
         while self.pending_size and not self.is_ending:
+            if self.others is not None and len(self.others) - self.start >= MOST_PIECES:
+                self.join_small()
             if self.others is None:
                 sent = self.try_send(PyBytes_AS_STRING(<PyObject *>self.first) + self.offset,
                                      self.pending_size)
@@ -181,7 +188,7 @@ cdef class Sender(Connection):
                 break
             if sent == self.pending_size:
                 self.first = self.others = None
-                self.offset = self.pending_size = 0
+                self.start = self.offset = self.pending_size = 0
             else:
                 self.advance(sent)
         if self.region is not None and not self.pending_size:
@@ -225,21 +232,55 @@ cdef class Sender(Connection):
     cdef int advance(self, Py_ssize_t sent) except -1:
         """Forget what was sent, which is not all."""
         cdef Py_ssize_t left
-        cdef Py_ssize_t index = 0
         self.pending_size -= sent
         left = PyBytes_GET_SIZE(self.first) - self.offset
         if sent < left:
             self.offset += sent
             return 0
-        sent -= left
-        while sent >= PyBytes_GET_SIZE(self.others[index]):
-            sent -= PyBytes_GET_SIZE(self.others[index])
-            index += 1
-        self.first = self.others[index]
+        while sent >= left:
+            sent -= left
+            self.first = self.next_piece()
+            left = PyBytes_GET_SIZE(self.first)
         self.offset = sent
-        del self.others[:index + 1]
-        if not self.others:
+        return 0
+
+    cdef bytes next_piece(self):
+        """Take the next piece of the others from the queue."""
+        cdef bytes piece = <bytes>self.others[self.start]
+        self.others[self.start] = None  # its memory is free as soon as it was sent
+        self.start += 1
+        if self.start == len(self.others):
             self.others = None
+            self.start = 0
+        elif self.start >= MOST_PIECES and self.start * 2 >= len(self.others):
+            try:
+                del self.others[:self.start]  # fewer move than were taken: linear in all
+                self.start = 0
+            except MemoryError:
+                pass  # the next piece tries again
+        return piece
+
+    cdef int join_small(self) except -1:
+        """Make one piece of the small ones at the front: a system call for each 64 lines
+        would take longer than this copy."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(self.first) - self.offset
+        cdef Py_ssize_t end = self.start
+        cdef PyObject *piece
+        if size >= SMALL:
+            return 0
+        while end < len(self.others) and size < JOINED:
+            piece = PyList_GET_ITEM(self.others, end)
+            if PyBytes_GET_SIZE(<object>piece) >= SMALL:
+                break
+            size += PyBytes_GET_SIZE(<object>piece)
+            end += 1
+        if end - self.start < MOST_PIECES:
+            return 0  # sendmsg(2) takes these as they are
+        joined = b"".join([self.first[self.offset:], *self.others[self.start:end]])
+        for _ in range(end - self.start):
+            self.next_piece()
+        self.first = joined
+        self.offset = 0
         return 0
 
     cdef int adjust(self) except -1:

@@ -296,6 +296,7 @@ cdef class Transport(Sender):
         self.closing = True
         self.first = None
         self.others = None
+        self.start = 0
         self.region = None
         self.pending_size = 0
         return self.end()
