@@ -1,8 +1,11 @@
 """A connection whose protocol is the user's: asyncio.Protocol or BufferedProtocol.
 
 Rules: a protocol is what has the methods; asyncio is not imported. The calls, their
-order and what their results mean are asyncio's.
+order and what their results mean are asyncio's. data_received() is looked up once, by
+set_protocol(): looking it up for each message would add a tenth to its instructions.
 """
+
+import sys
 
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
@@ -11,9 +14,24 @@ from libc.string cimport memcpy
 cimport fastsock._libc as libc
 from fastsock._buffers cimport borrow_writable
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
-from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
+from fastsock._python cimport (
+    BufferView, PyBuffer_Release, PyBytes_AS_STRING, PyObject_CallMethodOneArg,
+)
 
 from fastsock._self import own_methods
+
+cdef str BUFFER_UPDATED = "buffer_updated"
+cdef str DATA_RECEIVED = "data_received"
+cdef str GET_BUFFER = "get_buffer"
+
+
+cdef bint fills_buffers(object protocol) except -1:
+    """Is it a BufferedProtocol? For asyncio that is a question of the class, so that a proxy
+    with every attribute is a Protocol. A class without asyncio's bases is known by its methods."""
+    protocols = sys.modules.get("asyncio.protocols")
+    if protocols is not None and isinstance(protocol, protocols.BufferedProtocol):
+        return True
+    return not hasattr(protocol, DATA_RECEIVED) and hasattr(protocol, BUFFER_UPDATED)
 
 
 cdef class ProtocolTransport(ServerTransport):
@@ -24,13 +42,20 @@ cdef class ProtocolTransport(ServerTransport):
     """
 
     cdef int use(self, object protocol) except -1:
-        self.takes_buffers = hasattr(protocol, "buffer_updated")
+        self.takes_buffers = fills_buffers(protocol)
         self.protocol = protocol
         self.data_received = None
         return 0
 
     def set_protocol(self, protocol, /):
-        """Hand the connection to another protocol, from now on."""
+        """Hand the connection to another protocol, from now on.
+
+        Parameters
+        ----------
+        protocol : asyncio.Protocol or asyncio.BufferedProtocol
+            Or an object with the methods of one of them. The same protocol again makes its
+            current data_received() the one that is called.
+        """
         self.use(protocol)
 
     def get_protocol(self):
@@ -77,7 +102,7 @@ cdef class ProtocolTransport(ServerTransport):
         cdef int error = EAGAIN
         self.is_dispatching = True
         try:
-            buffer = self.protocol.get_buffer(-1)
+            buffer = PyObject_CallMethodOneArg(self.protocol, GET_BUFFER, -1)
             borrow_writable(buffer, &view, "get_buffer() result")
             try:
                 if view.len == 0:
@@ -88,7 +113,7 @@ cdef class ProtocolTransport(ServerTransport):
                 PyBuffer_Release(&view)
             if size > 0:
                 self.is_active()
-                self.protocol.buffer_updated(size)
+                PyObject_CallMethodOneArg(self.protocol, BUFFER_UPDATED, size)
         except BaseException:
             self.callback_raised("get_buffer() or buffer_updated()")
         finally:
@@ -127,15 +152,16 @@ cdef class ProtocolTransport(ServerTransport):
                 self.take_eof()
 
     cdef int fill_buffer(self, const char *data, Py_ssize_t size) except -1:
-        """Give a BufferedProtocol what is there already."""
+        """Give a BufferedProtocol what is there already, up to the point where it hands the
+        connection to a Protocol, which gets the rest."""
         cdef BufferView view
         cdef Py_ssize_t count
         try:
-            while size and not self.closing:
+            while size and self.takes_buffers and not self.closing:
                 if self.is_read_paused:
                     self.unread = PyBytes_FromStringAndSize(data, size)
                     break
-                buffer = self.protocol.get_buffer(size)
+                buffer = PyObject_CallMethodOneArg(self.protocol, GET_BUFFER, size)
                 borrow_writable(buffer, &view, "get_buffer() result")
                 try:
                     count = min(size, view.len)
@@ -144,11 +170,13 @@ cdef class ProtocolTransport(ServerTransport):
                     memcpy(view.buf, data, count)
                 finally:
                     PyBuffer_Release(&view)
-                self.protocol.buffer_updated(count)
+                PyObject_CallMethodOneArg(self.protocol, BUFFER_UPDATED, count)
                 data += count
                 size -= count
         except BaseException:
             self.callback_raised("get_buffer() or buffer_updated()")
+        if size and not (self.takes_buffers or self.closing):
+            return self.received(data, size)
         return 0
 
     cdef int peer_ended(self) except -1:

@@ -48,6 +48,8 @@ cdef extern from "Python.h":
 
     int PyObject_GenericSetAttr(object instance, object name, object value) except -1
     bint PyObject_TypeCheck(object instance, PyTypeObject *type) noexcept
+    # A method that is looked up and called without an object for it in between.
+    object PyObject_CallMethodOneArg(object owner, object name, object argument)
 
 ctypedef object (*NewFunction)(PyTypeObject *type, object arguments, PyObject *keywords)
 
