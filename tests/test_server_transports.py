@@ -272,15 +272,6 @@ def test_names_at_the_end(serve):
     assert server.call(protocol.transport.get_extra_info, "peername") == expected[0]
 
 
-def test_the_socket_of_a_connection_that_is_gone(serve_ours):
-    server = serve_ours()
-    client, protocol = server.accept()
-    client.close()
-    protocol.wait_for("lost")
-    server.call(lambda: None)  # its fd is closed after connection_lost()
-    assert server.call(protocol.transport.get_extra_info, "socket", "none") == "none"
-
-
 def test_options_of_the_socket(serve):
     server = serve()
     client, protocol = server.accept()

@@ -53,16 +53,16 @@ cdef class Watched:
         elif interest == 0:
             self.interest = 0
             if self.loop.readiness.remove(self.fd):
-                self.loop.soon.append((self.unwatch, ()))
+                self.loop.soon.append((self._unwatch, ()))
         else:
             self.loop.readiness.change(self.fd, interest)
         self.interest = interest
         return 0
 
-    def unwatch(self):
+    def _unwatch(self):
         """Internal: have the kernel forget it, which failed; it is told of until then."""
         if self.fd >= 0 and self.interest == 0 and self.loop.readiness.remove(self.fd):
-            self.loop.soon.append((self.unwatch, ()))
+            self.loop.soon.append((self._unwatch, ()))
 
     cdef int ready(self, int events) except -1:
         """Called with READABLE, WRITABLE and whatever else poll(2) says."""

@@ -5,6 +5,7 @@ order and what their results mean are asyncio's. data_received() is looked up on
 set_protocol(): looking it up for each message would add a tenth to its instructions.
 """
 
+import logging
 import sys
 
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -20,6 +21,7 @@ from fastsock._python cimport (
 
 from fastsock._self import own_methods
 
+cdef object logger = logging.getLogger("fastsock.server")
 cdef str BUFFER_UPDATED = "buffer_updated"
 cdef str DATA_RECEIVED = "data_received"
 cdef str GET_BUFFER = "get_buffer"
@@ -47,7 +49,7 @@ cdef class ProtocolTransport(ServerTransport):
         self.data_received = None
         return 0
 
-    def set_protocol(self, protocol, /):
+    def set_protocol(self, protocol):
         """Hand the connection to another protocol, from now on.
 
         Parameters
@@ -57,6 +59,13 @@ cdef class ProtocolTransport(ServerTransport):
             current data_received() the one that is called.
         """
         self.use(protocol)
+
+    @property
+    def __class__(self):
+        """A class derived from asyncio.Transport where asyncio is imported, so that
+        isinstance() agrees; type() returns the real one."""
+        base = getattr(sys.modules.get("asyncio.transports"), "Transport", None)
+        return type(self) if base is None else face_of(type(self), base)
 
     def get_protocol(self):
         """The protocol of the connection."""
@@ -132,9 +141,9 @@ cdef class ProtocolTransport(ServerTransport):
         """Read again."""
         ServerTransport.resume_reading(self)
         if self.unread is not None:
-            self.loop.soon.append((self.read_unread, ()))  # nothing is read before it
+            self.loop.soon.append((self._read_unread, ()))  # nothing is read before it
 
-    def read_unread(self):
+    def _read_unread(self):
         """Internal: hand over what was decrypted when reading was paused."""
         data = self.unread
         if data is None or self.is_read_paused or self.closing:
@@ -183,6 +192,8 @@ cdef class ProtocolTransport(ServerTransport):
         keeps_open = False
         try:
             keeps_open = self.protocol.eof_received()
+            if keeps_open and self.tls is not None:  # take_eof() closes it
+                logger.warning("returning true from eof_received() has no effect when using ssl")
         except BaseException:
             self.callback_raised("eof_received()")
             keeps_open = True  # what is closing was ended
@@ -191,14 +202,14 @@ cdef class ProtocolTransport(ServerTransport):
         return 0
 
     cdef int lost(self, object reason) except -1:
-        protocol = self.protocol
-        self.protocol = self.data_received = None
-        if protocol is None:
+        if self.protocol is None:
             return 0  # it was never made
         try:
-            protocol.connection_lost(reason)
+            self.protocol.connection_lost(reason)
         except BaseException:
             self.callback_raised("connection_lost()")
+        finally:
+            self.protocol = self.data_received = None
         return 0
 
     cdef int writing_paused(self, bint is_paused) except -1:
@@ -208,8 +219,28 @@ cdef class ProtocolTransport(ServerTransport):
             else:
                 self.protocol.resume_writing()
         except BaseException:
-            self.callback_raised("pause_writing() or resume_writing()")
+            self.callback_failed("pause_writing()" if is_paused else "resume_writing()")
         return 0
+
+
+cdef dict faces = {}  # by (class, base)
+
+
+def _refuse_to_make(*arguments, **options):
+    """Internal: the constructor of what is no class of its own."""
+    raise TypeError("connections are made by a Server")
+
+
+cdef object face_of(cls, base):
+    """What a transport's __class__ is: a class of the same name and methods, derived from
+    asyncio's. A common base is not possible: the layouts of their objects differ."""
+    face = faces.get((cls, base))
+    if face is None:
+        members = {name: getattr(cls, name) for name in dir(cls) if not name.startswith("_")}
+        members.update(__slots__=(), __new__=staticmethod(_refuse_to_make), __doc__=cls.__doc__,
+                       __module__=cls.__module__, __qualname__=cls.__qualname__)
+        face = faces.setdefault((cls, base), type(cls.__name__, (base,), members))
+    return face
 
 
 own_methods(ProtocolTransport)

@@ -14,6 +14,7 @@ cdef class Transport(Sender):
     cdef Py_ssize_t tls_answers         # bytes of TLS itself, said while others waited to be sent
     cdef bytes unread                   # decrypted, when reading was paused; or None
     cdef object sock                    # made for get_extra_info("socket")
+    cdef object sock_name               # what get_extra_info("sockname") returned last
     cdef object reason                  # the exception that ended it
     cdef int family
     cdef unsigned char is_read_paused   # by the protocol
@@ -22,6 +23,7 @@ cdef class Transport(Sender):
     cdef unsigned char has_ended
     cdef unsigned char comes_large      # what arrived last was
     cdef unsigned char has_sock         # `sock` was made: it closes the fd where nobody else does
+    cdef unsigned char lost_writes      # after the end, up to the one that is logged
     cdef unsigned char peer_size        # 0: ask the kernel
     cdef unsigned char[PEER_ROOM] peer
 
@@ -42,5 +44,7 @@ cdef class Transport(Sender):
     cdef int take_eof(self) except -1
     cdef int say(self, object data) except -1
     cdef int callback_raised(self, str what) except -1
+    cdef int callback_failed(self, str what) except -1
+    cdef int write_is_lost(self) except -1
     cdef int close_gently(self) except -1
     cdef int end(self) except -1

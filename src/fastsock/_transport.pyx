@@ -36,6 +36,7 @@ cdef tuple EVERYDAY = (BrokenPipeError, ConnectionResetError, ConnectionAbortedE
 cdef enum:
     SHUT_WR = 1
     LARGE = 4096                # a receive whose copy costs more than an object of its size
+    UNLOGGED_WRITES = 4         # asyncio's LOG_THRESHOLD_FOR_CONNLOST_WRITES, less the end
     MOST_TLS_ANSWERS = 65536    # more than two thousand that the peer asked for and did not read
 
 
@@ -76,7 +77,7 @@ cdef class Transport(Sender):
             self.callback_raised("TLS")
         else:
             self.handshake_timer = hub.loop.call_later(
-                hub.handshake_timeout_s, self.end_handshake)
+                hub.handshake_timeout_s, self._end_handshake)
         return 0
 
     cdef int establish(self) except -1:
@@ -93,7 +94,7 @@ cdef class Transport(Sender):
             self.flush()  # also where KeyboardInterrupt leaves the loop
         return 0
 
-    def end_handshake(self):
+    def _end_handshake(self):
         """Internal: the time for the TLS handshake is over."""
         self.fail(TimeoutError("the TLS handshake took longer than "
                                f"{self.hub.handshake_timeout_s} s"))
@@ -315,6 +316,27 @@ cdef class Transport(Sender):
             self.flush()  # what was written before, as far as the kernel takes it
         return self.fail(error)
 
+    cdef int callback_failed(self, str what) except -1:
+        """Log the exception that is being handled; the connection stays open.
+
+        KeyboardInterrupt and SystemExit leave the loop.
+        """
+        error = sys.exc_info()[1]
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise error
+        logger.error("%s of %r raised", what, self, exc_info=error)
+        return 0
+
+    cdef int write_is_lost(self) except -1:
+        """Something was written after the end: asyncio logs that from the fifth time on."""
+        if self.lost_writes < UNLOGGED_WRITES:
+            self.lost_writes += 1
+        elif self.tls is None:
+            logger.warning("socket.send() raised exception.")
+        else:
+            logger.warning("SSL connection is closed")
+        return 0
+
     cdef int end_now(self) except -1:
         """The server has ended: say what can be said without waiting, then go."""
         if not self.is_ending:
@@ -343,12 +365,12 @@ cdef class Transport(Sender):
         """Have it ended at the loop's next turn."""
         if not self.is_ending:
             # In this order: where there is no memory, it is ended by the next who tries.
-            self.loop.soon.append((self.finish, ()))
+            self.loop.soon.append((self._finish, ()))
             self.is_ending = True
             self.watch(0)
         return 0
 
-    def finish(self):
+    def _finish(self):
         """Internal: the end. The protocol is told, then the fd closed."""
         cdef int fd = self.fd
         self.has_ended = True
@@ -362,6 +384,5 @@ cdef class Transport(Sender):
             self.fd = -1
             if self.sock is not None:
                 self.sock.detach()
-                self.sock = None
             libc.close(fd)
             self.hub.connection_ended()

@@ -59,13 +59,24 @@ cdef class ServerTransport(Transport):
             raise RuntimeError("a file is being sent: wait for resume_writing()")
         if not self.closing:
             self.say(data)
+        elif data:
+            self.write_is_lost()
 
-    def writelines(self, pieces, /):
-        """Send several buffers, in one system call where that is possible."""
+    def writelines(self, list_of_data):
+        """Send several buffers, in one system call where that is possible.
+
+        Parameters
+        ----------
+        list_of_data : iterable of bytes-like objects
+        """
         cdef bint was_dispatching = self.is_dispatching
         # All or nothing: what is no buffer is refused before anything is sent.
         pieces = [piece if type(piece) is bytes else memoryview(piece).tobytes()
-                  for piece in pieces]
+                  for piece in list_of_data]
+        if self.closing and not self.is_eof_wanted:
+            if any(pieces):
+                self.write_is_lost()
+            return
         self.is_dispatching = True
         try:
             for piece in pieces:
@@ -218,25 +229,33 @@ cdef class ServerTransport(Transport):
             or closed), and with TLS "sslcontext", "ssl_object", "peercert", "cipher",
             "compression".
         default
-            Returned for what there is not.
+            Returned for a name that is not known of this connection. What the system does
+            not know of it, or TLS (no compression, no certificate), is None.
+
+        Notes
+        -----
+        All but "sockname" is known after the end, too; that is None then, if it was not
+        asked for before.
         """
-        found = None
         if name == "peername":
-            found = self.peer_name()
-        elif name == "sockname":
-            found = self.name_by(libc.getsockname)
-        elif name == "socket":
-            found = self.socket_object()
-        elif self.tls is not None:
+            return self.peer_name()
+        if name == "sockname":
+            return self.own_name()
+        if name == "socket":
+            return self.socket_object()
+        if self.tls is not None:
             if name == "sslcontext":
-                found = self.hub.ssl_context
-            elif name == "ssl_object":
-                found = self.tls.ssl_object
-            elif name == "peercert":
-                found = self.tls.ssl_object.getpeercert()
-            elif name in ("cipher", "compression"):
-                found = getattr(self.tls.ssl_object, name)()
-        return default if found is None else found
+                return self.hub.ssl_context
+            if name == "ssl_object":
+                return self.tls.ssl_object
+            if name == "peercert":
+                return self.tls.ssl_object.getpeercert()
+            if name == "cipher" or name == "compression":
+                return getattr(self.tls.ssl_object, name)()
+        return default
+
+    def __reduce_ex__(self, protocol, /):
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
     cdef object peer_name(self):
         cdef SocketAddress address
@@ -246,6 +265,11 @@ cdef class ServerTransport(Transport):
         address.size = self.peer_size
         return from_sockaddr(&address)
 
+    cdef object own_name(self):
+        if self.fd >= 0:
+            self.sock_name = self.name_by(libc.getsockname)
+        return self.sock_name
+
     cdef object name_by(self, NameFunction function):
         cdef SocketAddress address
         address.size = sizeof(address.storage)
@@ -254,8 +278,11 @@ cdef class ServerTransport(Transport):
         return from_sockaddr(&address)
 
     cdef object socket_object(self):
-        if self.sock is None and self.fd >= 0:
-            self.has_sock = True
+        if self.sock is None:
             self.sock = new_socket(class_of_sockets(), self.fd, self.family, SOCK_STREAM, 0)
-            self.sock.settimeout(0)
+            self.has_sock = self.fd >= 0
+            if self.has_sock:
+                self.sock.settimeout(0)
+            else:
+                self.sock.detach()  # a closed one, as after the end of asyncio's
         return self.sock
