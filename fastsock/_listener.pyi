@@ -1,8 +1,14 @@
+from collections.abc import Callable
 from typing_extensions import disjoint_base
 
 from fastsock._hub import Hub
-from fastsock._loop import Watched
+from fastsock._loop import Loop, Watched
 from fastsock._socket_class import socket
+
+@disjoint_base
+class WhenWritable(Watched):
+    def __init__(self, loop: Loop, fd: int, function: Callable[[], object]) -> None: ...
+    def close(self) -> None: ...
 
 @disjoint_base
 class Listener(Watched):

@@ -1,6 +1,6 @@
 from typing import Self, final
 
-from fastsock._hub import _ServerProtocol
+from fastsock._hub import Hub, _ServerProtocol
 from fastsock._transport_methods import ServerTransport
 
 @final
@@ -11,4 +11,5 @@ class ProtocolTransport(ServerTransport):
     def get_protocol(self) -> _ServerProtocol: ...
     def _read_unread(self) -> None: ...
 
+def begin_connection(fd: int, hub: Hub, family: int) -> ProtocolTransport: ...
 def new_connection() -> ProtocolTransport: ...

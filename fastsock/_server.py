@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Self, TypedDict, Unpack
 
-    from fastsock._addresses import _Given, _Place
+    from concurrent.futures import Future
+
+    from fastsock._addresses import _Address, _Given, _Place
     from fastsock._hub import Connection, _ServerProtocol
     from fastsock._loop import TimerHandle
+    from fastsock._outgoing import Outgoing
+    from fastsock._protocol import ProtocolTransport
     from fastsock._socket_class import socket
 
     class _PlainOptions(TypedDict, total=False):
@@ -62,9 +66,7 @@ class BaseServer:
                         backlog=backlog, ssl_handshake_timeout=ssl_handshake_timeout)
         if idle_timeout is not None:
             check_positive(idle_timeout=idle_timeout)
-        if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
-            raise TypeError("ssl_context must be an ssl.SSLContext, not "
-                            f"{type(ssl_context).__name__!r}")
+        check_context(ssl_context)
         if not 0 <= unix_mode <= 0o777:
             raise ValueError(f"unix_mode must be 0 to 0o777, not {unix_mode!r}")
         if not 0 <= busy_poll_us <= 1_000_000:
@@ -80,6 +82,7 @@ class BaseServer:
             address, sock=sock, backlog=backlog, reuse_port=reuse_port, unix_mode=unix_mode)
         self._paths: list[tuple[str, tuple[int, int] | None]] = []
         self._listeners: list[Listener] = []
+        self._outgoing: set[Outgoing] = set()  # that are being made
         loop: Loop | None = None
         try:
             # Those of `sock`, and of systemd, are removed by the one that bound them.
@@ -166,6 +169,8 @@ class BaseServer:
             return
         # Each step may be repeated, where KeyboardInterrupt comes between.
         self._stop_listening()
+        for outgoing in list(self._outgoing):
+            outgoing.fail(ConnectionAbortedError("the server was closed"))
         self._loop.end_all(silently=self._is_inherited)
         self._loop.close()
         self._is_closed = True
@@ -186,15 +191,15 @@ class BaseServer:
             for listener in self._listeners:
                 listener.accept_rest()
         self._stop_listening()
-        if self._grace_s > 0 and self._hub.connections:
+        if self._grace_s > 0 and self.connection_count:
             self._loop.call_later(self._grace_s, self._loop.stop)
             self._loop.drain()
-        if not self._hub.connections or self._grace_s <= 0:
+        if not self.connection_count or self._grace_s <= 0:
             self._loop.stop()
 
     def _connection_ended(self) -> None:
         if self._shutting_down:
-            if not self._hub.connections:
+            if not self.connection_count:
                 self._loop.stop()
             return
         for listener in self._listeners:
@@ -250,12 +255,12 @@ class BaseServer:
 
     @property
     def connection_count(self) -> int:
-        """How many connections there are."""
-        return self._hub.connections
+        """How many connections there are, with those of connect() and its attempts."""
+        return self._hub.connections + self._hub.outgoing
 
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else "running" if self._loop.is_running else "ready"
-        return f"<{type(self).__name__} {state} connections={self._hub.connections}>"
+        return f"<{type(self).__name__} {state} connections={self.connection_count}>"
 
 
 class Server(BaseServer):
@@ -311,6 +316,78 @@ class Server(BaseServer):
         super().__init__(address, make_connection=new_connection,
                          make_protocol=protocol_factory, **options)
 
+    def connect(self, protocol_factory: Callable[[], _ServerProtocol], address: _Address,
+                ssl_context: ssl.SSLContext | None = None, server_hostname: str | None = None, *,
+                connect_timeout: float = 60.0) -> Future[tuple[ProtocolTransport, Any]]:
+        """Make an outgoing connection on the loop of this server; returns at once.
+
+        Parameters
+        ----------
+        protocol_factory : callable
+            As for the server. It is called when the connection stands, with TLS after the
+            handshake.
+        address : tuple, str, bytes or path-like
+            (host, port), for IPv6 also (host, port, flowinfo, scope_id); or the path of an
+            AF_UNIX socket. Each address of a name is tried in turn.
+        ssl_context : ssl.SSLContext, optional
+            Of a client, for TLS. It decides what is verified.
+        server_hostname : str, optional
+            The name that the peer's certificate must have; by default the host.
+        connect_timeout : float
+            Seconds for the look-up of a name and all its addresses. The handshake has the
+            server's ssl_handshake_timeout.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            (transport, protocol), once connection_made() has returned. Its callbacks are
+            called in the server's thread. Its exception is the OSError of connect(2), a
+            socket.gaierror, TimeoutError, ssl.SSLError, what the factory or
+            connection_made() raised, or ConnectionAbortedError if the server was closed.
+            cancel() ends the attempt.
+
+        Raises
+        ------
+        RuntimeError
+            The server is closed.
+        TypeError, ValueError, OverflowError
+            For arguments that can't be right.
+
+        Notes
+        -----
+        The connection has the server's write_high_water and idle_timeout, and ends with the
+        server. connection_count includes it from the first attempt on; max_connections,
+        which is for accepted ones, does not.
+
+        A numeric host is used at once. A name is looked up in a thread of its own, since
+        getaddrinfo(3) blocks.
+
+        Thread safety: any thread. Waiting for result() in the server's thread is a deadlock.
+        """
+        if not callable(protocol_factory):
+            raise TypeError("protocol_factory must be callable, not "
+                            f"{type(protocol_factory).__name__!r}")
+        check_context(ssl_context)
+        check_positive(connect_timeout=connect_timeout)
+        if self._is_closed:
+            raise RuntimeError("this server is closed")
+        if ssl_context is None:
+            if server_hostname is not None:
+                raise ValueError("server_hostname is only meaningful with ssl_context")
+        elif server_hostname is None:
+            server_hostname = str(address[0]) if isinstance(address, tuple) and address[0] else ""
+            if not server_hostname:
+                raise ValueError("server_hostname is needed for TLS without a host")
+        from fastsock._outgoing import Outgoing  # here: few programs need concurrent.futures
+
+        outgoing = Outgoing(self._loop, self._hub, protocol_factory, address, ssl_context,
+                            server_hostname, float(connect_timeout), self._outgoing)
+        if self._thread == threading.get_ident():
+            self._loop.call_soon(outgoing.start)
+        else:
+            self._loop.call_soon_threadsafe(outgoing.start)
+        return outgoing.future
+
 
 _servers: weakref.WeakSet[BaseServer] = weakref.WeakSet()
 
@@ -351,6 +428,13 @@ def check_options(function: str, options: Mapping[str, object],
                     name, sorted({*own, *known} - hidden), 1):
                 text += f". Did you mean {nearest!r}?"
         raise TypeError(text)
+
+
+def check_context(ssl_context: object) -> None:
+    """Raise TypeError for what is neither an ssl.SSLContext nor None."""
+    if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
+        raise TypeError("ssl_context must be an ssl.SSLContext, not "
+                        f"{type(ssl_context).__name__!r}")
 
 
 def check_positive(**values: float) -> None:

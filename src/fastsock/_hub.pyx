@@ -30,19 +30,50 @@ cdef class Hub:
         self.ssl_context = ssl_context
         self.handshake_timeout_s = handshake_timeout_s
 
+    def for_outgoing(self, make_protocol, ssl_context, server_hostname, waiter):
+        """A hub for one outgoing connection, which is counted in this one from now on.
+
+        Parameters
+        ----------
+        make_protocol, ssl_context
+            As for Hub.
+        server_hostname : str or None
+            The name that the peer's certificate must have.
+        waiter
+            Has methods is_cancelled(), opened(transport, protocol) and lost(reason).
+        """
+        cdef Hub made = Hub(
+            self.loop, None, max_connections=1, high_water=self.high_water,
+            make_protocol=make_protocol, ssl_context=ssl_context,
+            handshake_timeout_s=self.handshake_timeout_s)
+        made.parent = self
+        made.server_hostname = server_hostname
+        made.waiter = waiter
+        self.outgoing += 1
+        return made
+
+    def never_began(self):
+        """Count an outgoing connection no more, for which there never was a transport."""
+        self.connection_ended()
+
     def call_when_room(self, function):
         """Tell whom to call when a connection has ended."""
         self.on_room = function
 
     cdef int connection_ended(self) except -1:
         cdef bint lacked_memory = False
-        self.connections -= 1
+        if self.parent is not None:
+            self.parent.outgoing -= 1
+            on_room = self.parent.on_room
+        else:
+            self.connections -= 1
+            on_room = self.on_room
         try:
-            self.on_room()
+            on_room()
         except MemoryError:
             lacked_memory = True
         if lacked_memory:  # again: else nobody might be accepted any more
-            self.loop.soon.append((self.on_room, ()))
+            self.loop.soon.append((on_room, ()))
         return 0
 
 

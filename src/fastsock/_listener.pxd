@@ -1,7 +1,11 @@
 # A listening socket on a loop. Its rules are in `_listener.pyx`.
 
 from fastsock._hub cimport Hub
-from fastsock._loop cimport TimerHandle, Watched
+from fastsock._loop cimport Loop, TimerHandle, Watched
+
+
+cdef class WhenWritable(Watched):
+    cdef object function            # None: closed
 
 
 cdef class Listener(Watched):

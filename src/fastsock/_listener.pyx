@@ -1,4 +1,5 @@
-"""A listening socket on a loop: accepts what waits, within the limits.
+"""A listening socket on a loop: accepts what waits, within the limits. And what waits for an
+outgoing connection, whose logic is in fastsock/_outgoing.py.
 
 Rules: above max_connections, and where the system has no fds or memory left, the
 listener is not watched: it never spins. It is watched again when a connection ended,
@@ -16,7 +17,7 @@ from fastsock._libc cimport (
     EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
 )
 from fastsock._platform cimport fastsock_accept_nonblocking, fastsock_no_sigpipe
-from fastsock._readiness cimport READABLE
+from fastsock._readiness cimport READABLE, WRITABLE
 
 cdef object logger = logging.getLogger("fastsock.server")
 
@@ -24,6 +25,35 @@ cdef enum:
     MOST_AT_ONCE = 64           # accepted before others have their turn
     RETRY_S = 1
     HUNG_UP = 0x10              # POLLHUP
+
+
+cdef class WhenWritable(Watched):
+    """Internal: calls a function whenever an fd is writable, or has an error.
+
+    Parameters
+    ----------
+    loop : Loop
+    fd : int
+        It stays the caller's.
+    function : callable
+        Without arguments.
+    """
+
+    def __init__(self, Loop loop, fd, function):
+        self.fd = fd
+        self.function = function
+        loop.adopt(self, WRITABLE)
+
+    def close(self):
+        """Watch no more; the fd stays open."""
+        if self.fd >= 0:
+            self.loop.drop(self)
+            self.fd = -1
+            self.function = None
+
+    cdef int ready(self, int events) except -1:
+        self.function()
+        return 0
 
 
 cdef class Listener(Watched):

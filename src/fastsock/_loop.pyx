@@ -305,6 +305,10 @@ cdef class Loop:
         self.soon.append((callback, arguments))
         self.wake()
 
+    def call_soon(self, callback, *arguments):
+        """Call it at the next turn; from the loop's thread."""
+        self.soon.append((callback, arguments))
+
     def call_later(self, delay, callback, *arguments):
         """Call it after `delay` seconds; returns a handle with cancel()."""
         cdef TimerHandle handle = TimerHandle.__new__(TimerHandle)

@@ -13,7 +13,9 @@ from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
+from fastsock._address cimport SocketAddress
 from fastsock._buffers cimport borrow_writable
+from fastsock._hub cimport Hub
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
 from fastsock._python cimport (
     BufferView, PyBuffer_Release, PyBytes_AS_STRING, PyObject_CallMethodOneArg,
@@ -72,11 +74,19 @@ cdef class ProtocolTransport(ServerTransport):
         return self.protocol
 
     cdef int opened(self) except -1:
+        if self.hub.waiter is not None and self.hub.waiter.is_cancelled():
+            return self.fail(None)
         try:
-            self.use(self.hub.make_protocol())
-            self.protocol.connection_made(self)
+            protocol = self.hub.make_protocol()
+            self.use(protocol)
+            protocol.connection_made(self)
         except BaseException:
             self.callback_raised("connection_made()")
+        else:
+            if self.hub.waiter is not None:
+                waiter = self.hub.waiter
+                self.hub.waiter = None
+                waiter.opened(self, protocol)
         return 0
 
     cdef int received(self, const char *data, Py_ssize_t size) except -1:
@@ -244,6 +254,16 @@ cdef object face_of(cls, base):
 
 
 own_methods(ProtocolTransport)
+
+
+def begin_connection(fd, Hub hub, family):
+    """Internal: the transport of an outgoing connection, by its connected fd, which it owns
+    from now on, also where this raises."""
+    cdef SocketAddress peer
+    cdef ProtocolTransport made = ProtocolTransport.__new__(ProtocolTransport)
+    peer.size = 0  # the kernel is asked for it, if it is wanted
+    made.begin(fd, hub, family, &peer)
+    return made
 
 
 def new_connection():

@@ -17,12 +17,22 @@ cdef enum:
 
 
 cdef class TlsFilter:
-    """Internal: belongs to one connection."""
+    """Internal: belongs to one connection.
 
-    def __init__(self, context):
+    Parameters
+    ----------
+    context : ssl.SSLContext
+    server_side : bool
+    server_hostname : str or None
+        On a client's side: the name that the peer's certificate must have.
+    """
+
+    def __init__(self, context, server_side=True, server_hostname=None):
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
-        self.ssl_object = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.ssl_object = context.wrap_bio(
+            self.incoming, self.outgoing, server_side=server_side,
+            server_hostname=server_hostname)
 
     cdef bint shake_hands(self) except -1:
         """Go on with the handshake: is it done? Raises ssl.SSLError."""

@@ -72,12 +72,18 @@ cdef class Transport(Sender):
         if hub.ssl_context is None:
             return self.establish()
         try:
-            self.tls = TlsFilter(hub.ssl_context)
-        except Exception:
-            self.callback_raised("TLS")
+            self.tls = TlsFilter(hub.ssl_context, hub.parent is None, hub.server_hostname)
+            if hub.parent is not None:
+                self.tls.shake_hands()  # a client speaks first
+        except Exception as error:
+            if hub.parent is None:
+                self.callback_raised("TLS")
+            else:
+                self.fail(error)  # connect() reports it
         else:
             self.handshake_timer = hub.loop.call_later(
                 hub.handshake_timeout_s, self._end_handshake)
+            self.send_soon(self.tls.to_send())
         return 0
 
     cdef int establish(self) except -1:
@@ -385,4 +391,8 @@ cdef class Transport(Sender):
             if self.sock is not None:
                 self.sock.detach()
             libc.close(fd)
+            waiter = self.hub.waiter
+            self.hub.waiter = None
             self.hub.connection_ended()
+            if waiter is not None:
+                waiter.lost(self.reason)

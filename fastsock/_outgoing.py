@@ -1,0 +1,278 @@
+"""Server.connect(): an outgoing connection on a server's loop.
+
+Job: from an address to a connected fd, without blocking the loop; what becomes of it is
+reported by a future. The connection itself is a transport like those that were accepted
+(_protocol).
+
+Rules: all happens in the loop's thread, but for the look-up of a name, which blocks and has a
+thread of its own. The future is settled once, in every way that an attempt can end.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import errno
+import os
+import socket as stdlib_socket
+import threading
+
+from fastsock._listener import WhenWritable
+from fastsock._protocol import begin_connection
+from fastsock._socket_class import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from fastsock._addresses import _Address
+    from fastsock._hub import Hub, _ServerProtocol
+    from fastsock._loop import Loop, TimerHandle
+    from fastsock._protocol import ProtocolTransport
+
+    _Target = tuple[int, Any]
+
+RETRY_S = 0.02
+
+
+class Outgoing:
+    """Internal: one call of connect(), until its connection is open or has failed.
+
+    Parameters
+    ----------
+    loop : Loop
+    hub : Hub
+        The server's.
+    make_protocol : callable
+    address : tuple, str, bytes or path-like
+    ssl_context : ssl.SSLContext or None
+    server_hostname : str or None
+    timeout_s : float
+    pending : set
+        This object is in it until the attempt has ended.
+    """
+
+    def __init__(self, loop: Loop, hub: Hub, make_protocol: Callable[[], _ServerProtocol],
+                 address: _Address, ssl_context: ssl.SSLContext | None,
+                 server_hostname: str | None, timeout_s: float, pending: set[Outgoing]) -> None:
+        self.future: concurrent.futures.Future[
+            tuple[ProtocolTransport, Any]] = concurrent.futures.Future()
+        self._targets = targets_of(address)
+        self._loop = loop
+        self._server_hub = hub
+        self._for_hub = make_protocol, ssl_context, server_hostname
+        self._address = address
+        self._timeout_s = timeout_s
+        self._pending = pending
+        self._hub: Hub | None = None
+        self._timer: TimerHandle | None = None
+        self._watch: WhenWritable | None = None
+        self._sock: socket | None = None
+        self._transport: ProtocolTransport | None = None
+        self._errors: list[Exception] = []
+        self._ending: Exception | None = None
+        self._is_settling = False
+
+    # In the loop's thread.
+
+    def start(self) -> None:
+        """Begin, at a turn of the loop."""
+        self._pending.add(self)
+        self._hub = self._server_hub.for_outgoing(*self._for_hub, self)
+        self.future.add_done_callback(self._done)
+        self._timer = self._loop.call_later(self._timeout_s, self._time_is_over)
+        try:
+            if self._targets is not None:
+                self._connect_next(iter(self._targets))
+            else:
+                threading.Thread(target=self._look_up, daemon=True,
+                                 name="fastsock.Server.connect").start()
+        except Exception as error:  # no memory, no thread
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End the attempt; a transport in its handshake is ended by others, with this error."""
+        if self._hub is None:
+            self._ending = error
+            return
+        hub, self._hub = self._hub, None
+        self._leave()
+        self._pending.discard(self)
+        hub.never_began()
+        if not self.is_cancelled():
+            self.future.set_exception(error)
+
+    # What a transport calls.
+
+    def is_cancelled(self) -> bool:
+        """Was the future cancelled? From now on it can't be."""
+        if self._is_settling:
+            return self.future.cancelled()
+        self._is_settling = True
+        return not self.future.set_running_or_notify_cancel()
+
+    def opened(self, transport: ProtocolTransport, protocol: object) -> None:
+        """connection_made() was called."""
+        self._pending.discard(self)
+        self.future.set_result((transport, protocol))
+
+    def lost(self, reason: Exception | None) -> None:
+        """The connection has ended without having been opened."""
+        self._pending.discard(self)
+        if not self.is_cancelled():
+            self.future.set_exception(reason or self._ending or ConnectionResetError(
+                errno.ECONNRESET, "the connection was closed before it was established"))
+
+    # Its steps.
+
+    def _look_up(self) -> None:
+        """Resolve a name, in a thread of its own."""
+        try:
+            found = look_up(self._address)
+        except Exception as error:
+            self._loop.call_soon_threadsafe(self.fail, error)
+        else:
+            self._loop.call_soon_threadsafe(self._connect_next, iter(found))
+
+    def _connect_next(self, targets: Iterator[_Target]) -> None:
+        """Try the next address; without one, fail."""
+        if self._hub is None:
+            return  # the time was over, or the future was cancelled
+        for family, address in targets:
+            if self._connect(family, address, targets):
+                return
+        self.fail(self._failure())
+
+    def _connect(self, family: int, address: Any, targets: Iterator[_Target]) -> bool:
+        """Begin to connect; False if that has failed already."""
+        try:
+            self._sock = sock = socket(family, stdlib_socket.SOCK_STREAM)
+            sock.setblocking(False)
+            error = sock.connect_ex(address)
+            if family != stdlib_socket.AF_UNIX and error in (0, errno.EINPROGRESS):
+                sock.setsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_NODELAY, 1)
+            if error == errno.EAGAIN and family == stdlib_socket.AF_UNIX:
+                # Its backlog is full. The kernel does not tell when that is over.
+                self._drop_socket()
+                again = iter([(family, address), *targets])
+                self._loop.call_later(RETRY_S, self._connect_next, again)
+                return True
+            if error in (errno.EINPROGRESS, errno.EINTR):
+                self._watch = WhenWritable(
+                    self._loop, sock.fileno(), lambda: self._ready(address, targets))
+                return True
+            if error == 0:
+                self._begin()
+                return True
+            self._errors.append(refusal(error, address))
+        except Exception as problem:
+            self._errors.append(problem)
+        self._drop_socket()
+        return False
+
+    def _ready(self, address: Any, targets: Iterator[_Target]) -> None:
+        """connect(2) has ended."""
+        assert self._sock is not None
+        try:
+            error = self._sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR)
+            if error == 0:
+                self._begin()
+            else:
+                self._errors.append(refusal(error, address))
+                self._drop_socket()
+                self._connect_next(targets)
+        except Exception as problem:  # no memory, the kernel watches no more fds
+            self.fail(problem)
+
+    def _begin(self) -> None:
+        """Hand the connected socket to a transport, which counts from then on."""
+        sock, hub = self._sock, self._hub
+        assert sock is not None and hub is not None
+        self._stop_watching()
+        self._sock = None
+        try:
+            self._transport = begin_connection(sock.detach(), hub, sock.family)
+        except (KeyboardInterrupt, SystemExit):  # of connection_made(): the transport lives on
+            self._hub = None
+            self._leave()
+            raise
+        self._hub = None
+        self._leave()
+
+    # The end.
+
+    def _failure(self) -> Exception:
+        """What asyncio's create_connection() raises when no address could be connected to."""
+        if not self._errors:
+            return OSError(errno.EADDRNOTAVAIL, f"no address was found for {self._address!r}")
+        texts = [str(error) for error in self._errors]
+        if len(set(texts)) == 1:
+            return self._errors[0]
+        return OSError(f"Multiple exceptions: {', '.join(texts)}")
+
+    def _time_is_over(self) -> None:
+        self.fail(TimeoutError(f"connecting took longer than {self._timeout_s} s"))
+
+    def _done(self, future: concurrent.futures.Future[Any]) -> None:
+        if future.cancelled():  # in any thread
+            self._loop.call_soon_threadsafe(self._cancelled)
+
+    def _cancelled(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        self.fail(concurrent.futures.CancelledError())
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _drop_socket(self) -> None:
+        self._stop_watching()
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def _leave(self) -> None:
+        self._drop_socket()
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def targets_of(address: _Address) -> list[_Target] | None:
+    """[(family, address)] of where to connect to; None if a name must be looked up first.
+
+    Raises
+    ------
+    TypeError, OverflowError
+    """
+    if isinstance(address, os.PathLike):
+        address = os.fspath(address)
+    if isinstance(address, (str, bytes)):
+        return [(stdlib_socket.AF_UNIX, address)]
+    if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
+        raise TypeError(f"an address is (host, port) or a path, not {address!r} "
+                        f"({type(address).__name__})")
+    port = address[1]
+    if isinstance(port, int) and not 0 <= port <= 65535:  # getaddrinfo(3) takes it modulo 65,536
+        raise OverflowError(f"the port must be 0 to 65535, not {port}")
+    try:
+        return look_up(address, stdlib_socket.AI_NUMERICHOST)
+    except stdlib_socket.gaierror:
+        return None
+
+
+def look_up(address: Any, flags: int = 0) -> list[_Target]:
+    """As targets_of(), for (host, port) and for IPv6's (host, port, flowinfo, scope_id)."""
+    host, port, *rest = address
+    found = stdlib_socket.getaddrinfo(
+        host, port, type=stdlib_socket.SOCK_STREAM, flags=flags)
+    return [(family, (*sockaddr[:2], *rest, *sockaddr[2 + len(rest):])
+             if family == stdlib_socket.AF_INET6 else sockaddr)
+            for family, _, _, _, sockaddr in found]
+
+
+def refusal(error: int, address: Any) -> OSError:
+    """The exception of a connect(2) that failed, with asyncio's text."""
+    return OSError(error, f"Connect call failed {address!r}")
