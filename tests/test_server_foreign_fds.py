@@ -93,3 +93,35 @@ def test_a_listening_socket_that_was_shut_down(serve_ours, tmp_path, caplog, fam
         is_served(server, client, protocol)
     record, = caplog.records  # said once
     assert "shut down or closed by somebody else" in record.getMessage()
+
+
+def test_the_number_of_a_listening_socket_that_was_closed(serve_ours, caplog):
+    """A listener that is opened later with the same number is not the server's."""
+    server = serve_ours(max_connections=1)
+    client, protocol = server.accept()
+    server.call(lambda: None)
+    number = server.server.sockets[0].fileno()
+    waiting = server.connect()  # more than one: accepting is paused
+    is_served(server, client, protocol)
+    with socket.socket() as other, all_below(number):
+        def replace():
+            server.server.sockets[0].close()
+            os.dup2(other.fileno(), number)
+
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        other.settimeout(client.gettimeout())
+        server.call(replace)
+        try:
+            with socket.create_connection(other.getsockname()) as foreign:
+                client.close()  # now there would be room
+                protocol.wait_for("lost")
+                server.call(lambda: None)
+                server.call(lambda: None)
+                accepted, address = other.accept()
+                assert address == foreign.getsockname()
+                accepted.close()
+        finally:
+            os.close(number)
+    waiting.close()
+    assert server.made.empty() and server.server.connection_count == 0

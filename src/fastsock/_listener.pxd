@@ -16,6 +16,7 @@ cdef class Listener(Watched):
     cdef TimerHandle retry
 
     cdef int accept_waiting(self) except -1
+    cdef bint is_closed_by_others(self) noexcept
     cdef int is_gone(self) except -1
     cdef int pause(self) except -1
     cdef int short_of(self, int error) except -1

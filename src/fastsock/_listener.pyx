@@ -9,6 +9,8 @@ and after a second in the second case. What waits meanwhile, waits in the backlo
 import logging
 import os
 
+from cpython.object cimport PyObject
+
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress
 from fastsock._errors cimport caught
@@ -16,6 +18,7 @@ from fastsock._hub cimport Connection
 from fastsock._libc cimport (
     EAGAIN, EBADF, EINVAL, EMFILE, ENFILE, ENOBUFS, ENOMEM, EWOULDBLOCK, sockaddr,
 )
+from fastsock._object cimport SocketHead
 from fastsock._platform cimport fastsock_accept_nonblocking, fastsock_no_sigpipe
 from fastsock._readiness cimport READABLE, WRITABLE
 
@@ -83,7 +86,9 @@ cdef class Listener(Watched):
 
     def resume(self):
         """Accept again, if there is room."""
-        if self.is_paused and self.hub.connections < self.hub.max_connections:
+        if self.is_closed_by_others():
+            self.is_gone()
+        elif self.is_paused and self.hub.connections < self.hub.max_connections:
             if self.retry is not None:
                 self.retry.cancel()
                 self.retry = None
@@ -109,6 +114,8 @@ cdef class Listener(Watched):
         cdef SocketAddress peer
         cdef Connection connection
         cdef int accepted
+        if self.is_closed_by_others():
+            return self.is_gone()
         cdef int _count
         cdef int taken = 0
         cdef int refused = 0
@@ -144,7 +151,13 @@ cdef class Listener(Watched):
             return self.short_of(libc.errno)
         return 1
 
+    cdef bint is_closed_by_others(self) noexcept:
+        """Was the socket closed? Its number may be another file's by now, whose connections
+        are not ours to accept."""
+        return (<SocketHead *><PyObject *>self.sock).fd != self.fd
+
     cdef int is_gone(self) except -1:
+        self.is_paused = False
         logger.error("a listening socket of this server was shut down or closed by somebody "
                      "else: it accepts no more")
         return self.watch(0)
