@@ -160,10 +160,10 @@ class Outgoing:
                 return True
             if error in (errno.EINPROGRESS, errno.EINTR):
                 self._watch = WhenWritable(
-                    self._loop, sock.fileno(), lambda: self._ready(address, targets))
+                    self._loop, sock.fileno(), lambda: self._ready(sock, address, targets))
                 return True
             if error == 0:
-                self._begin()
+                self._begin(sock)
                 return True
             self._errors.append(refusal(error, address))
         except Exception as problem:
@@ -171,13 +171,12 @@ class Outgoing:
         self._drop_socket()
         return False
 
-    def _ready(self, address: Any, targets: Iterator[_Target]) -> None:
+    def _ready(self, sock: socket, address: Any, targets: Iterator[_Target]) -> None:
         """connect(2) has ended."""
-        assert self._sock is not None
         try:
-            error = self._sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR)
+            error = sock.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ERROR)
             if error == 0:
-                self._begin()
+                self._begin(sock)
             else:
                 self._errors.append(refusal(error, address))
                 self._drop_socket()
@@ -185,14 +184,15 @@ class Outgoing:
         except Exception as problem:  # no memory, the kernel watches no more fds
             self.fail(problem)
 
-    def _begin(self) -> None:
+    def _begin(self, sock: socket) -> None:
         """Hand the connected socket to a transport, which counts from then on."""
-        sock, hub = self._sock, self._hub
-        assert sock is not None and hub is not None
+        hub = self._hub
         self._stop_watching()
         self._sock = None
         try:
-            self._transport = begin_connection(sock.detach(), hub, sock.family)
+            # No attempt goes on without a hub.
+            self._transport = begin_connection(
+                sock.detach(), hub, sock.family)  # type: ignore[arg-type]
         except (KeyboardInterrupt, SystemExit):  # of connection_made(): the transport lives on
             self._hub = None
             self._leave()

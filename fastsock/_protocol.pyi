@@ -1,4 +1,4 @@
-from typing import Self, final
+from typing import final
 
 from fastsock._hub import Hub, _ServerProtocol
 from fastsock._transport_methods import ServerTransport
@@ -6,8 +6,6 @@ from fastsock._transport_methods import ServerTransport
 @final
 class ProtocolTransport(ServerTransport):
     def set_protocol(self, protocol: _ServerProtocol) -> None: ...
-    @property
-    def __class__(self) -> type[Self]: ...
     def get_protocol(self) -> _ServerProtocol: ...
     def _read_unread(self) -> None: ...
 

@@ -25,7 +25,6 @@ from fastsock._self import own_methods
 
 cdef object logger = logging.getLogger("fastsock.server")
 cdef str BUFFER_UPDATED = "buffer_updated"
-cdef str DATA_RECEIVED = "data_received"
 cdef str GET_BUFFER = "get_buffer"
 
 
@@ -33,9 +32,12 @@ cdef bint fills_buffers(object protocol) except -1:
     """Is it a BufferedProtocol? For asyncio that is a question of the class, so that a proxy
     with every attribute is a Protocol. A class without asyncio's bases is known by its methods."""
     protocols = sys.modules.get("asyncio.protocols")
-    if protocols is not None and isinstance(protocol, protocols.BufferedProtocol):
-        return True
-    return not hasattr(protocol, DATA_RECEIVED) and hasattr(protocol, BUFFER_UPDATED)
+    if protocols is not None:
+        if isinstance(protocol, protocols.BufferedProtocol):
+            return True
+        if isinstance(protocol, protocols.Protocol):
+            return False
+    return hasattr(protocol, "buffer_updated")
 
 
 cdef class ProtocolTransport(ServerTransport):

@@ -225,6 +225,40 @@ def relays(*, run):
         assert ask(address, b"abc", 3) == b""
 
 
+class Asking:
+    """An outgoing connection that says something and closes when it was answered."""
+
+    def __init__(self):
+        self.has_ended = threading.Event()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.write(b"abc")
+
+    def data_received(self, data):
+        self.transport.close()
+
+    def connection_lost(self, error):
+        self.has_ended.set()
+
+
+@scenario()
+def outgoing_connections(*, run):
+    with running(HandlerServer(bytes, LOOPBACK)) as [target]:
+        server = fastsock.Server(Asking, LOOPBACK)
+        with running(server):
+            for address in target, ("localhost", target[1]):
+                _, protocol = server.connect(Asking, address).result(TIMEOUT_S)
+                assert protocol.has_ended.wait(TIMEOUT_S)
+    with running(fastsock.Server(Asking, LOOPBACK)) as [_], fastsock.Server(
+            Asking, LOOPBACK) as server:
+        # Nobody is there any more; and a server that never runs.
+        server.connect(Asking, target).cancel()
+    server = fastsock.Server(Asking, LOOPBACK)
+    with running(server), contextlib.suppress(ConnectionError):
+        server.connect(Asking, target).result(TIMEOUT_S)
+
+
 @functools.cache
 def contexts():
     """(a server's, a client's that asks for nothing); None without the program openssl.
