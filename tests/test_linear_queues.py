@@ -13,7 +13,7 @@ import sys
 import pytest
 
 #: Between 4 and 16, with room for what doesn't grow evenly (memory that doubles).
-MOST = 6
+MOST = 5
 SIZES = 1, 4
 MARK = "getppid"
 
