@@ -24,7 +24,7 @@ from fastsock._errors cimport attach, raise_errno
 from fastsock._gather cimport Progress, send_all_of
 from fastsock._libc cimport AF_UNIX, SOCK_STREAM
 from fastsock._object cimport SocketHead
-from fastsock._pieces cimport check_pieces, report, taken_from
+from fastsock._pieces cimport check_pieces, report, take_all
 from fastsock._platform cimport fastsock_peer_credentials
 from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
@@ -139,15 +139,20 @@ cdef class ExtraMethods:
         cdef SocketHead *head = head_of(self)
         cdef Py_ssize_t total = 0
         cdef Progress progress = Progress(0, 0)
-        cdef list taken = []
+        cdef list taken = None
         cdef tuple items = None
         cdef Budget budget
         try:
             if head.type != SOCK_STREAM:
                 raise ValueError("sendmsg_all() needs a SOCK_STREAM socket, and this one is "
                                  f"{self.type!r}")
-            check_pieces(buffers, "sendmsg_all", "sendall(data), or [data]")
-            items = taken_from(buffers, taken, "sendmsg_all() argument 1")
+            if type(buffers) is tuple or type(buffers) is list:
+                items = tuple(buffers)
+            else:
+                check_pieces(buffers, "sendmsg_all", "sendall(data), or [data]")
+                taken = []
+                take_all(buffers, taken, "sendmsg_all() argument 1")
+                items = tuple(taken)
             if not overrides(self):
                 budget = budget_of(head)
                 send_all_of(head, items, as_int(flags), &budget, &total, &progress)
@@ -162,7 +167,7 @@ cdef class ExtraMethods:
         except BaseException as error:
             report(error, progress.pieces, None if progress.inside < 0 else total)
             attach(error, "pieces_returned",
-                   taken if items is None else rest_of(items, &progress))
+                   taken or [] if items is None else rest_of(items, &progress))
             raise
 
     def accept_many(self, limit=1024, /):

@@ -32,14 +32,12 @@ cdef inline int check_pieces(object pieces, str call, str instead) except -1:
     return 0
 
 
-cdef inline tuple taken_from(object pieces, list taken, str what):
+cdef inline int take_all(object pieces, list taken, str what) except -1:
     """All pieces of an iterable; if it raises, those before are in `taken`."""
-    if type(pieces) is list or type(pieces) is tuple:
-        return tuple(pieces)
     try:
         pieces = iter(pieces)
     except TypeError:
         raise TypeError(f"{what} must be an iterable") from None
     for piece in pieces:
         taken.append(piece)
-    return tuple(taken)
+    return 0

@@ -98,7 +98,7 @@ cdef class Outgoing:
     cdef BufferView[A_CALL] views
     cdef SocketAddress[A_CALL] addresses
     cdef list held                  # the messages, which the views need
-    cdef list vectors
+    cdef list vectors               # None until a message has several buffers
     cdef Py_ssize_t before          # messages that were sent before these
     cdef Py_ssize_t count
     cdef Py_ssize_t bytes_in_all
@@ -108,7 +108,6 @@ cdef class Outgoing:
 
     def __cinit__(self):
         self.held = []
-        self.vectors = []
         self.is_plain_memory = True
         self.last_parsed = -1
 
@@ -126,7 +125,7 @@ cdef class Outgoing:
     cdef int clear(self) except -1:
         self.let_go()
         self.held.clear()
-        self.vectors.clear()
+        self.vectors = None
         self.is_plain_memory = True
         return 0
 
@@ -161,6 +160,8 @@ cdef class Outgoing:
             header.msg_iovlen = vector.count
             for index in range(vector.count):
                 self.bytes_in_all += vector.parts[index].iov_len
+            if self.vectors is None:
+                self.vectors = []
             self.vectors.append(vector)
             self.is_plain_memory = False
         else:
