@@ -110,7 +110,8 @@ cdef class Stream(MessageReader):
 
     def __exit__(self, *details):
         # What can't be sent any more must not hide the exception that says so.
-        if self.link.is_broken and not self.closed and details[0] is not None:
+        if (self.link is not None and self.link.is_broken and not self.closed
+                and details and details[0] is not None):
             self.closed = True
             self.link.sock.close()
         else:
@@ -148,22 +149,30 @@ cdef class Stream(MessageReader):
         """
         cdef Py_ssize_t sent = 0
         try:
-            return self.keep(data, True, &sent)
+            return self.keep(data, &sent, NULL)
         except BaseException as error:
             report(error, 0, sent)
             raise
 
-    cdef Py_ssize_t keep(self, object data, bint may_send, Py_ssize_t *sent) except -1:
-        """All of the data into the outbox, or nothing."""
+    cdef Py_ssize_t keep(self, object data, Py_ssize_t *sent, Py_ssize_t *accepted) except -1:
+        """All of the data into the outbox, or nothing.
+
+        Of one piece of several, `accepted` counts them. Then the high-water mark is looked at
+        once the piece is kept, and not before.
+        """
         cdef BufferView view
         borrow_readable(data, &view)
         try:
             self.begin_writing()
             try:
-                if (may_send and self.outbox.size
+                if (accepted == NULL and self.outbox.size
                         and self.outbox.size + view.len > self.high_water):
                     self.send_kept(NULL, sent)
                 self.outbox.add(data, view.buf, view.len)
+                if accepted != NULL:
+                    accepted[0] += 1
+                    if self.outbox.size >= self.high_water:
+                        self.send_kept(NULL, sent)
             finally:
                 fastsock_release(&self.is_written)
             return view.len
@@ -193,37 +202,35 @@ cdef class Stream(MessageReader):
         `.bytes_sent`, how many bytes went out meanwhile. The accepted ones are sent by
         flush(); `.pieces_returned` is a list of the piece that was refused, if one was.
         """
+        cdef Py_ssize_t taken = 0
         cdef Py_ssize_t accepted = 0
         cdef Py_ssize_t sent = 0
-        cdef bint is_held = False
         cdef bint by_method = type(self) is not Stream and type(self).write is not Stream.write
         line = None
         try:
-            self.check_open()
             check_pieces(lines, "writelines", "write(data), or [data]")
             self.make_way(&sent)
             for line in lines:
-                is_held = True
+                taken += 1
                 if by_method:
                     self.write(line)
+                    accepted += 1
+                    self.make_way(&sent)
                 else:
-                    self.keep(line, False, &sent)
-                accepted += 1
-                is_held = False
-                self.make_way(&sent)
+                    self.keep(line, &sent, &accepted)
         except BaseException as error:
             report(error, accepted, sent)
-            attach(error, "pieces_returned", [line] if is_held else [])
+            attach(error, "pieces_returned", [line] if taken > accepted else [])
             raise
 
     cdef int make_way(self, Py_ssize_t *sent) except -1:
         """Send all that is kept, if it is at the high-water mark."""
-        if self.outbox.size >= self.high_water:
-            self.begin_writing()
-            try:
+        self.begin_writing()
+        try:
+            if self.outbox.size >= self.high_water:
                 self.send_kept(NULL, sent)
-            finally:
-                fastsock_release(&self.is_written)
+        finally:
+            fastsock_release(&self.is_written)
         return 0
 
     def flush(self):
