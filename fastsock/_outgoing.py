@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
-import os
 import socket as stdlib_socket
 import threading
 
+from fastsock._address_forms import checked, resolved
 from fastsock._listener import WhenWritable
 from fastsock._protocol import begin_connection
 from fastsock._socket_class import socket
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from fastsock._addresses import _Address
+    from fastsock._address_forms import _Address
     from fastsock._hub import Hub, _ServerProtocol
     from fastsock._loop import Loop, TimerHandle
     from fastsock._protocol import ProtocolTransport
@@ -245,32 +245,21 @@ def targets_of(address: _Address) -> list[_Target] | None:
 
     Raises
     ------
-    TypeError, OverflowError
+    TypeError, ValueError, OverflowError
+        As of `_address_forms.checked()`.
     """
-    if isinstance(address, os.PathLike):
-        address = os.fspath(address)
-    if isinstance(address, (str, bytes)):
-        return [(stdlib_socket.AF_UNIX, address)]
-    if not isinstance(address, tuple) or not 2 <= len(address) <= 4:
-        raise TypeError(f"an address is (host, port) or a path, not {address!r} "
-                        f"({type(address).__name__})")
-    port = address[1]
-    if isinstance(port, int) and not 0 <= port <= 65535:  # getaddrinfo(3) takes it modulo 65,536
-        raise OverflowError(f"the port must be 0 to 65535, not {port}")
+    place = checked(address)
+    if isinstance(place, (str, bytes)):
+        return [(stdlib_socket.AF_UNIX, place)]
     try:
-        return look_up(address, stdlib_socket.AI_NUMERICHOST)
+        return look_up(place, stdlib_socket.AI_NUMERICHOST)
     except stdlib_socket.gaierror:
         return None
 
 
 def look_up(address: Any, flags: int = 0) -> list[_Target]:
-    """As targets_of(), for (host, port) and for IPv6's (host, port, flowinfo, scope_id)."""
-    host, port, *rest = address
-    found = stdlib_socket.getaddrinfo(
-        host, port, type=stdlib_socket.SOCK_STREAM, flags=flags)
-    return [(family, (*sockaddr[:2], *rest, *sockaddr[2 + len(rest):])
-             if family == stdlib_socket.AF_INET6 else sockaddr)
-            for family, _, _, _, sockaddr in found]
+    """As targets_of(), for a checked tuple of host and port."""
+    return [(family, sockaddr) for family, _, _, _, sockaddr in resolved(address, flags)]
 
 
 def refusal(error: int, address: Any) -> OSError:

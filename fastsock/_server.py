@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from concurrent.futures import Future
 
-    from fastsock._addresses import _Address, _Given, _Place
+    from fastsock._address_forms import _Address
+    from fastsock._addresses import _Given, _Place
     from fastsock._hub import Connection, _ServerProtocol
     from fastsock._loop import TimerHandle
     from fastsock._outgoing import Outgoing

@@ -182,10 +182,10 @@ def test_without_a_free_port_nothing_is_connected(racing, listener):
 
 
 @requires_ipv6
-def test_families_take_turns_and_addresses_stay_whole(monkeypatch):
+@pytest.mark.parametrize("source", [None, ("fe80::1", 0, 5, 3)])
+def test_families_take_turns_and_addresses_stay_whole(monkeypatch, source):
     v6 = [(f"fe80::{number}", 1, 7, 3) for number in (2, 3, 4)]  # a flow label and a scope id
     v4 = [("127.0.0.1", 1), ("127.0.0.2", 1)]
-    source = ("fe80::1", 0, 5, 3)
     tried, bound = [], []
 
     class Refusing(fastsock.socket):
@@ -201,8 +201,12 @@ def test_families_take_turns_and_addresses_stay_whole(monkeypatch):
     with pytest.raises(ConnectionRefusedError):
         fastsock.create_connection(("many", 1), source_address=source,
                                    happy_eyeballs_delay=NEVER_S)
-    assert tried == [v6[0], v4[0], v6[1], v4[1], v6[2]]
-    assert bound == [source] * 5
+    if source is None:
+        assert tried == [v6[0], v4[0], v6[1], v4[1], v6[2]]
+        assert bound == []
+    else:  # of IPv6, from which no IPv4 address is reached
+        assert tried == v6
+        assert bound == [source] * 3
 
 
 # -- seconds -----------------------------------------------------------------------

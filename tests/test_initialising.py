@@ -82,4 +82,4 @@ def test_fields_of_an_object_that_was_never_initialised(socket):
     assert sock.detach() == -1
     with pytest.raises(AttributeError):
         sock.close()
-    assert repr(sock).startswith(f"<{socket.__name__}.socket [closed] fd=-1, family=")
+    assert repr(sock).startswith("<socket.socket [closed] fd=-1, family=")

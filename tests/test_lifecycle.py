@@ -378,7 +378,7 @@ def test_weakref(socket):
 # -- what it looks like --------------------------------------------------------------
 
 def test_repr(socket):
-    name = f"{socket.__name__}.socket"
+    name = "socket.socket"  # as in the ResourceWarning, which contains it
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fd = sock.fileno()
         start = f"<{name} fd={fd}, family={sock.family}, type={sock.type}, proto=0"

@@ -30,9 +30,13 @@ cdef class TlsFilter:
     def __init__(self, context, server_side=True, server_hostname=None):
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
-        self.ssl_object = context.wrap_bio(
-            self.incoming, self.outgoing, server_side=server_side,
-            server_hostname=server_hostname)
+        # A server's connection has no name to check: contexts with a wrap_bio() of their own
+        # need not know the parameter.
+        if server_side:
+            self.ssl_object = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        else:
+            self.ssl_object = context.wrap_bio(
+                self.incoming, self.outgoing, server_hostname=server_hostname)
 
     cdef bint shake_hands(self) except -1:
         """Go on with the handshake: is it done? Raises ssl.SSLError."""

@@ -150,7 +150,7 @@ class NoTls:
     def __init__(self, wrapped=None, shaken=None):
         self.wrapped, self.shaken = wrapped, shaken
 
-    def wrap_bio(self, incoming, outgoing, server_side, server_hostname=None):
+    def wrap_bio(self, incoming, outgoing, server_side):
         if self.wrapped is not None:
             self.wrapped()
         made = NoTls(shaken=self.shaken)

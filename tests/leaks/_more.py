@@ -175,6 +175,7 @@ def batches_of_datagrams(*, run):
         with contextlib.suppress(OSError):
             a.join_group("239.1.2.3", "127.0.0.1")
             a.leave_group("239.1.2.3", "127.0.0.1")
+            a.set_multicast(interface="127.0.0.1", ttl=3, loopback=True)
         if hasattr(fastsock, "IP_PKTINFO"):
             b.setsockopt(stdlib_socket.IPPROTO_IP, fastsock.IP_PKTINFO, 1)
             a.sendto(b"x", place)
