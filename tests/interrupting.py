@@ -62,7 +62,7 @@ def inet_pair(module, kind, is_6):
 
 def interrupted(call, change, finish, spins=False):
     """Call it here; once it sleeps, a signal's handler makes the change. After that another
-    thread calls `finish`: when the call sleeps again, or, if it `spins`, at once."""
+    thread calls `finish`: when the call sleeps again or has ended, or, if it `spins`, at once."""
     changed, over = threading.Event(), threading.Event()
     main = threading.get_native_id()
 
@@ -101,6 +101,14 @@ def outcome(*arguments, **keywords):
         return type(error)
 
 
+def spins_after(module, timeouts):
+    """Does a call of this module that blocked repeat without sleeping once they were set?
+
+    The stdlib's does, where it has a timeout then; with 0 it ends.
+    """
+    return module is stdlib_socket and timeouts[-1] != 0
+
+
 def set_timeouts(sock, timeouts):
     """A function that sets them, one after the other."""
     def change():
@@ -131,7 +139,7 @@ DATA = b"the data\n"
 
 def receive_and_change(receive, sock, peer, timeouts, is_sent=True):
     """What becomes of a receive during which the timeouts are set, and then data is sent."""
-    # A stdlib socket that blocked and then has a timeout repeats the call without sleeping.
+    module = stdlib_socket if type(sock) is stdlib_socket.socket else None
     return outcome(lambda: receive(sock), set_timeouts(sock, timeouts),
                    (lambda: peer.send(DATA)) if is_sent else lambda: None,
-                   spins=type(sock) is stdlib_socket.socket)
+                   spins=spins_after(module, timeouts))

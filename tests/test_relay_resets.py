@@ -18,6 +18,7 @@ import pytest
 import fastsock
 from tests.conftest import TIMEOUT_S
 from tests.network import has_ipv6
+from tests.serving import receive
 from tests.test_relay import Relaying, receive_all, tcp_pair
 from tests.test_relay_server import Target, connect, serving
 from tests.workers import exit_status_of, needs_to_see_sleepers
@@ -128,7 +129,7 @@ def test_what_came_before_is_passed_on(tmp_path, kinds, who, use_poll):
         sock, other = in_order(who, client, behind)
         received = []
         thread = threading.Thread(target=lambda: received.append(
-            other.recv(len(data), stdlib_socket.MSG_WAITALL)))
+            receive(other, len(data))))
         thread.start()
         sock.sendall(data)
         thread.join()

@@ -340,6 +340,7 @@ def test_a_child_that_closes_its_server_takes_nothing_from_the_parents_file(serv
 
     server.call(protocol.transport.send_file, large)
     protocol.wait_for("pause")
+    server.call(int)  # its thread is no longer in sendfile(2): a fork would keep its frame
 
     def ends():
         assert len(copies_of(large)) == 1
