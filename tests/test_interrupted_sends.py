@@ -60,7 +60,9 @@ def attempt(call, *arguments):
 def signals():
     """A signal a millisecond, whose handler raises inside attempt(), or in a call that it makes."""
     def handle(_, frame):
-        if frame.f_code is attempt.__code__:
+        # Not on the line of its `def`, where it begins and cannot catch anything yet.
+        if (frame.f_code is attempt.__code__
+                and frame.f_lineno != attempt.__code__.co_firstlineno):
             raise Interrupted
 
     before = signal.signal(signal.SIGALRM, handle)

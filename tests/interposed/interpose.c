@@ -68,6 +68,9 @@ INTERPOSE(ssize_t, send, (int fd, const void *memory, size_t size, int flags),
           (fd, memory, size, flags), !(flags & MSG_DONTWAIT))
 INTERPOSE(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
           (fd, message, flags), !(flags & MSG_DONTWAIT))
+/* Builds for systems without accept4(2) call the other. */
+INTERPOSE(int, accept, (int fd, struct sockaddr *address, socklen_t *room),
+          (fd, address, room), 1)
 INTERPOSE(int, accept4, (int fd, struct sockaddr *address, socklen_t *room, int flags),
           (fd, address, room, flags), 1)
 INTERPOSE(int, connect, (int fd, const struct sockaddr *address, socklen_t size),
