@@ -155,7 +155,7 @@ def number_of(host: object, port: object) -> "list[_Found] | None":
         _interpreter.inet_pton(stdlib_socket.AF_INET6, host)
         return [(stdlib_socket.AF_INET6, stdlib_socket.SOCK_STREAM,
                  stdlib_socket.IPPROTO_TCP, "", (host, port, 0, 0))]
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):  # not ASCII, or with a null character
         return None
 
 

@@ -54,6 +54,16 @@ def test_hosts_and_ports(socket, listener, host, make_port):
         server.sendall(b"x")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1\0", "no\0name", "::1\0", "\udcff", "\u0661"])
+def test_hosts_that_are_no_names(host):
+    def error_of(module):
+        with pytest.raises((OSError, ValueError)) as caught:
+            module.create_connection((host, 1), TIMEOUT_S).close()
+        return caught.type, str(caught.value)
+
+    assert error_of(fastsock) == error_of(stdlib_socket)
+
+
 @requires_ipv6
 @pytest.mark.parametrize("host", ["::1", "0:0:0:0:0:0:0:1", "::1%1", "::1%no such", "::1%"])
 def test_hosts_of_ipv6(host):
