@@ -19,6 +19,7 @@ import threading
 import time
 
 from fastsock._connect import bind_source
+from fastsock._poll import new_poll
 from fastsock._socket_class import stdlib_socket
 
 TYPE_CHECKING = False
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from fastsock._poll import poll
     from fastsock._socket_class import socket
 
     _Address = tuple[Any, ...] | str | bytes
@@ -36,6 +38,16 @@ if TYPE_CHECKING:
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EINTR)
 _NO_BOUND_S = 1e9           # about 31 years: as no bound, since C's types for time end somewhere
 _LONGEST_POLL_MS = 2**31 - 1
+
+
+def _now() -> float:
+    """Seconds of the monotonic clock; freezegun and the like stop time.monotonic()."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def _poll() -> select.poll | poll:
+    """The program's polling object, gevent's for example; ours, where eventlet removed it."""
+    return getattr(select, "poll", new_poll)()
 
 
 def in_turn(found: Iterable[_Found]) -> list[_Found]:
@@ -62,7 +74,7 @@ class Race:
         self.source_address = source_address
         self.delay_s = None if delay_s is None else min(delay_s, _NO_BOUND_S)
         self.deadline = (None if total_timeout_s is None or total_timeout_s >= _NO_BOUND_S
-                         else time.monotonic() + total_timeout_s)
+                         else _now() + total_timeout_s)
         self.errors: list[Exception] = []
         # By fd: the socket, and when it is given up.
         self.running: dict[int, tuple[socket, float | None]] = {}
@@ -100,9 +112,9 @@ class Race:
         # getaddrinfo(3) can't be interrupted: past the deadline it is left behind.
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        thread.join(max(0, self.deadline - time.monotonic()))
+        thread.join(max(0, self.deadline - _now()))
         if not answer:
-            if not thread.is_alive() and time.monotonic() < self.deadline:
+            if not thread.is_alive() and _now() < self.deadline:
                 raise MemoryError("the thread that asks the resolver ended without an answer")
             raise TimeoutError("timed out")
         found, error = answer[0]
@@ -113,10 +125,10 @@ class Race:
     def first_of(self, addresses: Iterable[_Found]) -> socket | None:
         """The first of the addresses that answers, or None."""
         waiting = list(addresses)
-        next_start = time.monotonic()
+        next_start = _now()
         failed = len(self.errors)
         while waiting or self.running:
-            now = time.monotonic()
+            now = _now()
             if self.deadline is not None and now >= self.deadline:
                 raise TimeoutError("timed out")
             if len(self.errors) > failed:  # the next attempt starts at once (RFC 8305, section 5)
@@ -165,7 +177,7 @@ class Race:
 
     def wait(self, next_start: float | None) -> socket | None:
         """Wait for an attempt to end, or for the time of the next; a connected socket or None."""
-        poll = select.poll()
+        poll = _poll()
         for fd in self.running:
             poll.register(fd, select.POLLOUT)
         ends = [end for _, end in self.running.values()]
@@ -174,7 +186,7 @@ class Race:
         wait_ms = None
         if moments:
             # Rounded up: a wait that ends early would be a loop without sleep.
-            wait_ms = int((min(moments) - time.monotonic()) * 1000) + 1
+            wait_ms = int((min(moments) - _now()) * 1000) + 1
             wait_ms = min(max(0, wait_ms), _LONGEST_POLL_MS)
         for fd, _ in poll.poll(wait_ms):
             sock, _ = self.running.pop(fd)
@@ -186,7 +198,7 @@ class Race:
                 return sock
             self.errors.append(OSError(outcome, os.strerror(outcome)))
             sock.close()
-        now = time.monotonic()
+        now = _now()
         for fd, (sock, given_up) in list(self.running.items()):
             if given_up is not None and now >= given_up:
                 self.errors.append(TimeoutError("timed out"))

@@ -8,8 +8,10 @@ import asyncio
 import errno
 import math
 import os
+import select
 import socket as stdlib_socket
 import threading
+import time
 
 import pytest
 
@@ -139,6 +141,24 @@ def test_an_attempt_that_times_out_starts_the_next(racing, listener, silent):
     with client:
         assert client.gettimeout() == 0.05
         assert len(tried) == 3
+
+
+@pytest.mark.parametrize("options", [
+    {"total_timeout": 0.05},
+    {"timeout": 0.05, "happy_eyeballs_delay": NEVER_S},
+    {"timeout": 0.1, "happy_eyeballs_delay": 0.01}])
+def test_a_clock_that_stands_still(racing, monkeypatch, silent, options):
+    # As under freezegun, where the stdlib's timeouts pass, too: they are measured in C.
+    monkeypatch.setattr(time, "monotonic", lambda: 1.0)
+    with pytest.raises(TimeoutError):
+        racing(silent, **options)
+
+
+def test_where_eventlet_removed_poll(racing, monkeypatch, listener, silent):
+    monkeypatch.delattr(select, "poll")
+    client, _ = racing(silent, listener.getsockname(), happy_eyeballs_delay=0.01,
+                       total_timeout=TIMEOUT_S)
+    client.close()
 
 
 def test_losers_are_closed_and_their_errors_told(racing, listener, silent, refusing):
