@@ -150,6 +150,17 @@ def test_while_the_other_peer_reads_nothing(tmp_path, kinds, who, use_poll):
         assert sent.startswith(received)
 
 
+@pytest.mark.parametrize("kinds", KINDS[:2])
+@ends
+def test_while_it_does_not_read_itself(tmp_path, kinds, who, use_poll):
+    """The error of the side that fails is reported to whoever writes there, not to the reader."""
+    with relayed(tmp_path, kinds, use_poll=use_poll) as (_, client, behind):
+        sock, other = in_order(who, client, behind)
+        fill(other)
+        reset(sock)
+        assert received_before_reset(other) == b""
+
+
 @pytest.mark.parametrize("kinds", KINDS)
 @ends
 def test_after_a_half_close(tmp_path, kinds, who, use_poll):
@@ -337,6 +348,19 @@ def test_relay_raises_while_the_other_peer_reads_nothing(who):
         (a if who == "target" else b).close()
         received = receive_all(other)
         assert len(received) == max(error.bytes_relayed) and sent.startswith(received)
+
+
+@needs_to_see_sleepers
+@ends
+def test_relay_passes_no_end_on_where_a_reader_resets(who):
+    with relaying() as (running, client, a, b, behind):
+        sock, other = in_order(who, client, behind)
+        fill(other)
+        reset(sock)
+        assert failure_of(running).failed_socket is (a if who == "client" else b)
+        other.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            pytest.fail(f"{other.recv(1)!r} instead of nothing")
 
 
 @needs_to_see_sleepers
