@@ -73,12 +73,25 @@ class Outgoing:
         self._errors: list[Exception] = []
         self._ending: Exception | None = None
         self._is_settling = False
+        self._has_begun = False
+        pending.add(self)
+
+    # From any thread.
+
+    def refuse(self, error: Exception) -> None:
+        """Settle the future of an attempt that never begins."""
+        try:
+            self._pending.remove(self)  # one thread succeeds
+        except KeyError:
+            return
+        if not self.is_cancelled():
+            self.future.set_exception(error)
 
     # In the loop's thread.
 
     def start(self) -> None:
         """Begin, at a turn of the loop."""
-        self._pending.add(self)
+        self._has_begun = True
         self._hub = self._server_hub.for_outgoing(*self._for_hub, self)
         self.future.add_done_callback(self._done)
         self._timer = self._loop.call_later(self._timeout_s, self._time_is_over)
@@ -93,6 +106,9 @@ class Outgoing:
 
     def fail(self, error: Exception) -> None:
         """End the attempt; a transport in its handshake is ended by others, with this error."""
+        if not self._has_begun:
+            self.refuse(error)
+            return
         if self._hub is None:
             self._ending = error
             return

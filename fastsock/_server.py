@@ -78,12 +78,14 @@ class BaseServer:
         # Held by serve_forever(). A plain lock: those of threading stay held where memory lacks.
         self._serving = threading.Lock()
         self._thread: int | None = None  # that runs serve_forever()
+        self._closers: set[int] = set()  # threads that are in close()
         self._is_inherited = False
         self.sockets = listening_sockets(
             address, sock=sock, backlog=backlog, reuse_port=reuse_port, unix_mode=unix_mode)
         self._paths: list[tuple[str, tuple[int, int] | None]] = []
         self._listeners: list[Listener] = []
         self._outgoing: set[Outgoing] = set()  # that are being made
+        self._is_ending = False
         loop: Loop | None = None
         try:
             # Those of `sock`, and of systemd, are removed by the one that bound them.
@@ -155,26 +157,35 @@ class BaseServer:
     def close(self) -> None:
         """Close listening sockets and connections; a running server is shut down first.
 
-        Waits for serve_forever() if that runs in another thread.
+        Waits for serve_forever(), or another close(), if that runs in another thread.
         """
-        if self._serving.locked():
-            self.shutdown()
-            if self._thread == threading.get_ident():
-                return
+        this_thread = threading.get_ident()
+        if this_thread == self._thread or this_thread in self._closers:
+            self.shutdown()  # a callback or a signal handler: the call that it is in ends it
+            return
+        self._closers.add(this_thread)
+        try:
+            if self._serving.locked():
+                self.shutdown()
             with self._serving:
-                pass
-        self._end()  # nothing is left to do, unless an exception ended serve_forever()
+                self._end()  # nothing is left to do, unless an exception ended serve_forever()
+        finally:
+            self._closers.discard(this_thread)
 
     def _end(self) -> None:
+        """Called with the lock held: callbacks and other threads may call close() meanwhile."""
         if self._is_closed:
             return
         # Each step may be repeated, where KeyboardInterrupt comes between.
+        self._is_ending = True
         self._stop_listening()
         for outgoing in list(self._outgoing):
-            outgoing.fail(ConnectionAbortedError("the server was closed"))
+            outgoing.fail(server_was_closed())
         self._loop.end_all(silently=self._is_inherited)
         self._loop.close()
         self._is_closed = True
+        for outgoing in list(self._outgoing):  # connect() was called too late for the loop
+            outgoing.refuse(server_was_closed())
 
     def __enter__(self) -> Self:
         return self
@@ -225,6 +236,7 @@ class BaseServer:
             return
         is_running = self._thread == threading.get_ident()
         self._is_inherited = True
+        self._closers &= {threading.get_ident()}
         self._serving = threading.Lock()
         if is_running:
             self._serving.acquire()
@@ -384,10 +396,19 @@ class Server(BaseServer):
         outgoing = Outgoing(self._loop, self._hub, protocol_factory, address, ssl_context,
                             server_hostname, float(connect_timeout), self._outgoing)
         if self._thread == threading.get_ident():
-            self._loop.call_soon(outgoing.start)
+            self._loop.call_soon(self._start, outgoing)
         else:
-            self._loop.call_soon_threadsafe(outgoing.start)
+            self._loop.call_soon_threadsafe(self._start, outgoing)
+        if self._is_closed:  # meanwhile, by another thread: the loop runs no more
+            outgoing.refuse(server_was_closed())
         return outgoing.future
+
+    def _start(self, outgoing: Outgoing) -> None:
+        """In the loop's thread: begin an attempt, unless the server is ending."""
+        if self._is_ending:
+            outgoing.refuse(server_was_closed())
+        else:
+            outgoing.start()
 
 
 _servers: weakref.WeakSet[BaseServer] = weakref.WeakSet()
@@ -400,6 +421,11 @@ def _begin_again() -> None:
 
 # Not by `os`, where a program may have replaced it.
 posix.register_at_fork(after_in_child=_begin_again)
+
+
+def server_was_closed() -> ConnectionAbortedError:
+    """The exception of an outgoing connection that the server's end came before."""
+    return ConnectionAbortedError("the server was closed")
 
 
 def check_options(function: str, options: Mapping[str, object],

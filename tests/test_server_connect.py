@@ -5,6 +5,7 @@ of the stdlib's; how they fail; and what becomes of them when the server ends.
 import asyncio
 import concurrent.futures
 import errno
+import os
 import socket
 import ssl
 import threading
@@ -348,6 +349,60 @@ def test_a_server_that_is_closed():
     server.close()
     with pytest.raises(RuntimeError, match="this server is closed"):
         server.connect(Recording, ("127.0.0.1", 1))
+
+
+@pytest.mark.parametrize("kind", ["TCP", "AF_UNIX"])
+def test_a_server_that_is_closed_before_it_ran(tmp_path, kind):
+    with socket.socket(socket.AF_INET if kind == "TCP" else socket.AF_UNIX) as listener:
+        listener.bind(("127.0.0.1", 0) if kind == "TCP" else str(tmp_path / "path"))
+        listener.listen()
+        server = fastsock.Server(Recording, ("127.0.0.1", 0))
+        before = open_fds()
+        future = server.connect(Recording, listener.getsockname())
+        server.close()
+        with pytest.raises(ConnectionAbortedError, match="the server was closed"):
+            future.result(0)
+        assert server.connection_count == 0
+        assert len(open_fds()) < len(before)
+
+
+@pytest.mark.parametrize("kind", ["TCP", "AF_UNIX"])
+def test_a_protocol_that_connects_again_at_the_end_of_the_server(serve_ours, tmp_path, kind):
+    futures, lost = [], threading.Event()
+
+    class Again(Recording):
+        def connection_lost(self, error):
+            super().connection_lost(error)
+            futures.append(server.server.connect(Again, listener.getsockname()))
+            lost.set()
+
+    with socket.socket(socket.AF_INET if kind == "TCP" else socket.AF_UNIX) as listener:
+        listener.bind(("127.0.0.1", 0) if kind == "TCP" else str(tmp_path / "path"))
+        listener.listen()
+        server = serve_ours()
+        settled(server, listener.getsockname(), factory=Again)
+        server.server.close()
+        assert lost.wait(TIMEOUT_S)
+        with pytest.raises(ConnectionAbortedError, match="the server was closed"):
+            futures[0].result(0)
+        assert len(futures) == 1
+        assert server.server.connection_count == 0
+
+
+def test_a_server_that_another_thread_closes_meanwhile():
+    server = fastsock.Server(Recording, ("127.0.0.1", 0))
+
+    class Closing:
+        def __fspath__(self):  # connect() looks whether the server is closed before this
+            closer = threading.Thread(target=server.close)
+            closer.start()
+            closer.join(TIMEOUT_S)
+            return "/nowhere/at/all"
+
+    os.PathLike.register(Closing)
+    future = server.connect(Recording, Closing())
+    with pytest.raises(ConnectionAbortedError, match="the server was closed"):
+        future.result(0)
 
 
 def test_shutdown_with_grace_waits_for_outgoing_connections(serve_ours, listener):

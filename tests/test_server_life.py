@@ -5,6 +5,7 @@ timers, and how many connections it takes. Signals are in test_server_processes.
 import asyncio
 import contextlib
 import logging
+import socket
 import threading
 import time
 
@@ -491,3 +492,70 @@ def test_busy_polling(serve_ours, busy_poll_us):
         assert read_exactly(client, 1) == b"x"
     server.call(protocol.transport.write, b"of another thread")
     assert read_exactly(client, 17) == b"of another thread"
+
+
+class Interrupting(Recording):
+    """Leaves serve_forever() with its connections open."""
+
+    def data_received(self, data):
+        raise KeyboardInterrupt
+
+
+def interrupted(factory, count=3):
+    """A server that KeyboardInterrupt stopped, and clients that are still connected to it."""
+    server = fastsock.Server(factory, ("127.0.0.1", 0))
+    clients = [socket.create_connection(server.addresses[0], TIMEOUT_S) for _ in range(count)]
+    for client in clients:
+        client.sendall(b"x")
+    with pytest.raises(KeyboardInterrupt):
+        server.serve_forever()
+    return server, clients
+
+
+def test_close_in_a_callback_of_close(caplog):
+    class Closing(Interrupting):
+        def connection_lost(self, error):
+            lost.append(error)
+            server.close()
+
+    lost = []
+    server, clients = interrupted(Closing)
+    server.close()
+    server.close()
+    assert lost == [None] * server_side(clients)
+    assert not caplog.records
+    assert "closed" in repr(server)
+
+
+def test_close_from_several_threads(caplog):
+    class Slow(Interrupting):
+        def connection_lost(self, error):
+            lost.append(threading.get_ident())
+            time.sleep(0.05)
+
+    def close():
+        server.close()
+        after.append(len(lost))
+
+    lost, after = [], []
+    server, clients = interrupted(Slow)
+    threads = [threading.Thread(target=close) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT_S)
+    count = server_side(clients)
+    assert len(lost) == count and len(set(lost)) == 1
+    assert after == [count] * 3  # each has waited for the end
+    assert not caplog.records
+
+
+def server_side(clients):
+    """Close the clients: how many of them the server had accepted."""
+    accepted = 0
+    for client in clients:
+        with client, contextlib.suppress(ConnectionResetError):
+            while client.recv(100):
+                pass
+        accepted += 1
+    return accepted
