@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import socket as stdlib_socket
 import stat
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     #: An absolute path, and (st_dev, st_ino) of what was bound there.
     _Bound = tuple[str, tuple[int, int] | None]
+
+logger = logging.getLogger("fastsock.server")
 
 LOCK_ATTEMPTS = 100
 LOCK_PAUSE_S = 0.01
@@ -141,12 +144,18 @@ def paths_of(sockets: Iterable[socket]) -> list[_Bound]:
 def remove_paths(paths: list[_Bound]) -> None:
     """Remove what paths_of() found, unless something else is there now.
 
-    To be called before the sockets are closed: no server replaces the path until then.
+    To be called before the sockets are closed: no server replaces the path until then. A path
+    that can't be removed, as by a process that gave up its privileges, is logged: it must not
+    keep a server from its end.
     """
     for path, inode in paths:
         if inode is not None and inode == inode_of(path):
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 os.unlink(path)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                logger.warning("the path %r can't be removed: %s", path, error)
 
 
 def absolute(path: str) -> str:

@@ -395,3 +395,20 @@ def test_many_threads_and_one_path(path):
         thread.join(TIMEOUT_S)
     assert (len(servers), errors) == (1, [errno.EADDRINUSE] * 3)
     servers[0].close()
+
+
+def test_a_path_that_can_not_be_removed(path, monkeypatch, caplog):
+    def refuse(name):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+
+    server = HandlerServer(bytes.upper, path)
+    with monkeypatch.context() as patches:
+        patches.setattr(_unix_paths.os, "unlink", refuse)  # as after setuid(2)
+        server.shutdown()
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        thread.join(TIMEOUT_S)
+        assert not thread.is_alive()
+        server.close()
+    assert "can't be removed" in caplog.text
+    assert all(sock.fileno() < 0 for sock in server.sockets)
