@@ -86,6 +86,26 @@ def test_small_pieces_that_are_written_while_others_are_sent(serve):
     assert expected == 100_000
 
 
+def test_what_resume_writing_writes_comes_behind(serve):
+    class Saying(Recording):
+        def data_received(self, data):
+            self.transport.write(b"first ")
+            self.transport.set_write_buffer_limits(3, 1)  # pauses; the next call may resume
+            self.transport.write(bytearray(b"second "))
+            self.transport.write(b"third ")
+            self.transport.set_write_buffer_limits()
+
+        def resume_writing(self):
+            super().resume_writing()
+            self.transport.write(b"last")
+
+    server = serve(Saying)
+    client, _ = server.accept()
+    client.sendall(b"x")
+    said = read_exactly(client, len(b"first second third "))
+    assert said == b"first second third "
+
+
 def test_what_was_sent_takes_no_memory(tmp_path):
     count, line = 100_000, b"%060d\n"
     made = []

@@ -97,7 +97,8 @@ cdef class Sender(Connection):
         cdef Py_ssize_t sent = 0
         if self.is_ending:
             return 0
-        if self.pending_size and not self.interest & WRITABLE:
+        # While it is paused, flush() may call resume_writing(), whose writes come behind these.
+        if self.pending_size and not (self.interest & WRITABLE or self.is_write_paused):
             self.flush()
         if self.pending_size == 0:
             sent = self.try_send(data, size)
