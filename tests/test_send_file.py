@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -349,3 +350,52 @@ def test_a_child_that_closes_its_server_takes_nothing_from_the_parents_file(serv
 
     assert exit_status_of(ends) == 0
     assert read_exactly(client, len(MUCH)) == MUCH
+
+
+def test_others_have_their_turn_beside_a_fast_reader(serve_ours, tmp_path):
+    size = 256 << 20
+    turns = []
+    server = serve_ours()
+    client, protocol = server.accept()
+    with open(tmp_path / "sparse", "wb+") as file:
+        file.truncate(size)
+
+        def count():
+            turns.append(None)
+            if not protocol.transport.is_closing():
+                server.server.call_later(0, count)
+
+        def send():
+            protocol.transport.send_file(file)
+            count()
+
+        server.call(send)
+        room, received = bytearray(1 << 20), 0
+        while received < size:
+            received += client.recv_into(room)
+    assert len(turns) >= size // (8 << 20)  # what one turn sends at most
+
+
+def test_ctrl_c_in_pause_writing(tmp_path, file):
+    class Interrupted(Recording):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            server.call_later(0, transport.send_file, file)
+
+        def pause_writing(self):
+            raise KeyboardInterrupt
+
+        def resume_writing(self):
+            self.transport.close()
+
+    with fastsock.Server(Interrupted, ("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.addresses[0], TIMEOUT_S) as client:
+            with pytest.raises(KeyboardInterrupt):
+                server.serve_forever()
+            server.call_later(TIMEOUT_S, server.shutdown)
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            received = read_all(client)
+            server.shutdown()
+            thread.join()
+    assert received == DATA

@@ -26,6 +26,7 @@ cdef enum:
     SMALL = 4096                # a piece that is joined with its neighbours, if they are many
     JOINED = 65536              # bytes joined at once
     MOST_OF_A_FILE = 1048576    # of one sendfile(2)
+    MOST_SENDS = 8              # of so much, before other connections have their turn
 
 
 cdef class FileRegion:
@@ -211,7 +212,10 @@ cdef class Sender(Connection):
         cdef Py_ssize_t sent
         cdef int fd = self.fd
         cdef int error
-        while region.left and not self.is_ending:
+        cdef int _count
+        for _count in range(MOST_SENDS):
+            if not region.left or self.is_ending:
+                break
             with nogil:
                 sent = fastsock_sendfile(fd, region.fd, region.offset,
                                          min(region.left, MOST_OF_A_FILE))
@@ -227,7 +231,8 @@ cdef class Sender(Connection):
                 return 0
             elif error != EINTR:
                 return self.fail_by(error)
-        self.region = None
+        if not region.left:
+            self.region = None
         return 0
 
     cdef int advance(self, Py_ssize_t sent) except -1:

@@ -136,11 +136,11 @@ cdef class ServerTransport(Transport):
         region.offset = offset
         region.left = count
         self.region = region
-        if not self.is_write_paused:
-            self.is_write_paused = True
-            self.writing_paused(True)
         if not self.is_dispatching:
             self.set_interest()  # at the next turn, since resume_writing() may call this
+        if not self.is_write_paused:
+            self.is_write_paused = True
+            self.writing_paused(True)  # KeyboardInterrupt may leave it
 
     def write_eof(self):
         """Tell the peer that no more comes, when all was sent; reading goes on."""
