@@ -125,3 +125,14 @@ def test_the_number_of_a_listening_socket_that_was_closed(serve_ours, caplog):
             os.close(number)
     waiting.close()
     assert server.made.empty() and server.server.connection_count == 0
+
+
+def test_a_listening_socket_that_was_closed_is_logged_once(serve_ours, caplog):
+    server = serve_ours()
+    clients = [server.accept() for _ in range(3)]
+    server.call(lambda: server.server.sockets[0].close())
+    for client, protocol in clients:
+        client.close()
+        protocol.wait_for("lost")
+        server.call(lambda: None)
+    assert caplog.text.count("shut down or closed by somebody else") == 1

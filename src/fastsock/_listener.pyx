@@ -86,6 +86,8 @@ cdef class Listener(Watched):
 
     def resume(self):
         """Accept again, if there is room."""
+        if not (self.is_paused or self.interest):
+            return  # it is gone, which was logged
         if self.is_closed_by_others():
             self.is_gone()
         elif self.is_paused and self.hub.connections < self.hub.max_connections:
