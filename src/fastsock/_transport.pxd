@@ -9,6 +9,7 @@ cdef enum:
 
 
 cdef class Transport(Sender):
+    cdef object __weakref__             # as asyncio's transports have one
     cdef TlsFilter tls                  # or None
     cdef TimerHandle handshake_timer    # or None
     cdef Py_ssize_t tls_answers         # bytes of TLS itself, said while others waited to be sent

@@ -7,8 +7,6 @@ ctypedef int (*NameFunction)(int, sockaddr *, socklen_t *) noexcept nogil
 
 
 cdef class ServerTransport(Transport):
-    cdef object __weakref__             # as asyncio's transports have one
-
     cdef object peer_name(self)
     cdef object own_name(self)
     cdef object name_by(self, NameFunction function)
