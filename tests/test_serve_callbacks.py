@@ -486,3 +486,74 @@ def test_what_is_refused(kind, name):
     for serve in fastsock.serve, fastsock.serve_batches:
         with pytest.raises(TypeError, match=f"^{name} must be callable"):
             serve(bytes, LOOPBACK, on_ready=pytest.fail, **{name: 5})
+
+
+# -- pausing ------------------------------------------------------------------------------
+
+class Pausing:
+    """Functions for a server whose connection pauses reading; what happened, in order."""
+
+    def __init__(self, pause_in):
+        self.pause_in = pause_in
+        self.events = []
+        self.is_paused = threading.Event()
+
+    def pause(self, name):
+        self.events.append(name)
+        if name == self.pause_in:
+            self.connection = fastsock.current_connection()
+            self.connection.pause_reading()
+            self.is_paused.set()
+
+    def on_connect(self, connection):
+        self.pause("connect")
+
+    def handler(self, message):
+        self.pause(message)
+        return message.upper()
+
+    def resume(self):
+        self.events.append("resume")
+        self.connection.resume_reading()
+
+
+@pytest.mark.parametrize("framing", [Lines(), None], ids=["lines", "whatever arrives"])
+def test_what_comes_with_the_handshake_waits_while_reading_is_paused(certificates,  # noqa: F811
+                                                                     framing):
+    pausing = Pausing("connect")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client_context(certificates).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with answering(pausing.handler, framing=framing, on_connect=pausing.on_connect,
+                   ssl_context=server_context(certificates)) as served, \
+            served.connect() as client:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.sendall(outgoing.read())
+                incoming.write(client.recv(65536))
+        tls.write(b"question\n")
+        client.sendall(outgoing.read())  # with the end of the handshake
+        assert pausing.is_paused.wait(TIMEOUT_S)
+        served.server.call_soon_threadsafe(pausing.resume)
+        while True:
+            try:
+                assert tls.read(100) == b"QUESTION\n"
+                break
+            except ssl.SSLWantReadError:
+                incoming.write(client.recv(65536))
+    message = b"question\n" if framing is None else b"question"
+    assert pausing.events == ["connect", "resume", message]
+
+
+def test_messages_that_have_arrived_wait_while_reading_is_paused():
+    pausing = Pausing(b"one")
+    with answering(pausing.handler, framing=Lines()) as served, served.connect() as client:
+        client.sendall(b"one\ntwo\n")
+        client.shutdown(socket.SHUT_WR)  # nor does the end overtake them
+        assert receive(client, 4) == b"ONE\n"
+        assert pausing.is_paused.wait(TIMEOUT_S)
+        served.server.call_soon_threadsafe(pausing.resume)
+        assert receive_all(client) == b"TWO\n"
+    assert pausing.events == [b"one", "resume", b"two"]

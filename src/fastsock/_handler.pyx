@@ -65,6 +65,10 @@ cdef class HandlerTransport(ServerTransport):
         cdef Inbox arrived
         if self.is_refused:
             return 0
+        if self.is_read_paused:  # by on_connect(), and this came with the TLS handshake
+            append(&self.inbox, data, size)
+            self.is_held = True
+            return 0
         if self.takes_whole():
             return self.answer_whole(PyBytes_FromStringAndSize(data, size))
         if length(&self.inbox) == 0:
@@ -137,6 +141,8 @@ cdef class HandlerTransport(ServerTransport):
                 is_answering = False
                 if service.out_size > MOST_GATHERED:
                     self.send_out()
+                if self.is_read_paused:
+                    self.is_held = True
             self.send_out()
         except BaseException as error:
             if isinstance(error, (FramingError, LimitOverrunError)) and not is_answering:
@@ -428,9 +434,15 @@ cdef class HandlerTransport(ServerTransport):
         self.is_held = True
         return self.set_interest()
 
+    def resume_reading(self):
+        """Read again, and handle the messages that have arrived."""
+        ServerTransport.resume_reading(self)
+        if self.is_held:
+            self.loop.soon.append((self._resume, ()))
+
     def _resume(self):
-        """Internal: go on with the messages that waited."""
-        if not self.is_held or self.is_write_paused or self.closing:
+        """Internal: continue with the messages that waited."""
+        if not self.is_held or self.is_write_paused or self.is_read_paused or self.closing:
             return
         self.is_held = False
         self.set_interest()
