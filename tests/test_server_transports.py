@@ -10,6 +10,7 @@ import socket
 
 import pytest
 
+from fastsock._handler import HandlerTransport
 from tests.conftest import TIMEOUT_S
 from tests.protocol_servers import (
     MUCH, Buffering, Recording, read_all, read_exactly, slow_reader,
@@ -407,8 +408,10 @@ def test_the_transport_says_how_it_is(serve_ours):
     protocol.wait_for("lost")
     server.call(lambda: None)
     assert " ended>" in server.call(repr, protocol.transport)
-    with pytest.raises(TypeError, match="connections are made by a Server"):
-        type(protocol.transport)()
+    for cls in (type(protocol.transport), HandlerTransport):
+        for make in (cls, lambda: cls.__new__(cls), lambda: cls.__new__(cls, object())):
+            with pytest.raises(TypeError, match="connections are made by a Server"):
+                make()
 
 
 def test_a_slow_peer_is_served_to_the_end(serve_ours):

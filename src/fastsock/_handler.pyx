@@ -22,6 +22,7 @@ from fastsock._inbox cimport append, free_inbox, front, length, settle, take
 from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
 from fastsock._readiness cimport READABLE
 from fastsock._service cimport is_iterable, make_room
+from fastsock._transport cimport MADE_BY_SERVER
 
 from fastsock._exceptions import FramingError, LimitOverrunError
 from fastsock._self import own_methods
@@ -492,6 +493,7 @@ own_methods(HandlerTransport)
 
 def new_connection(Service service):
     """Internal: a connection for an accepted fd."""
-    cdef HandlerTransport made = HandlerTransport.__new__(HandlerTransport)
+    cdef HandlerTransport made = HandlerTransport.__new__(
+        HandlerTransport, MADE_BY_SERVER)
     made.service = service
     return made

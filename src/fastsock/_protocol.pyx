@@ -20,6 +20,7 @@ from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
 from fastsock._python cimport (
     BufferView, PyBuffer_Release, PyBytes_AS_STRING, PyObject_CallMethodOneArg,
 )
+from fastsock._transport cimport MADE_BY_SERVER
 
 from fastsock._self import own_methods
 
@@ -262,7 +263,7 @@ def begin_connection(fd, Hub hub, family):
     """Internal: the transport of an outgoing connection, by its connected fd, which it owns
     from now on, also where this raises."""
     cdef SocketAddress peer
-    cdef ProtocolTransport made = ProtocolTransport.__new__(ProtocolTransport)
+    cdef ProtocolTransport made = ProtocolTransport.__new__(ProtocolTransport, MADE_BY_SERVER)
     peer.size = 0  # the kernel is asked for it, if it is wanted
     made.begin(fd, hub, family, &peer)
     return made
@@ -270,4 +271,4 @@ def begin_connection(fd, Hub hub, family):
 
 def new_connection():
     """Internal: a connection for an accepted fd."""
-    return ProtocolTransport.__new__(ProtocolTransport)
+    return ProtocolTransport.__new__(ProtocolTransport, MADE_BY_SERVER)

@@ -8,6 +8,8 @@ cdef enum:
     PEER_ROOM = 28              # sizeof(struct sockaddr_in6)
 
 
+cdef object MADE_BY_SERVER      # what __new__() must be given: Python has no way to get it
+
 cdef class Transport(Sender):
     cdef object __weakref__             # as asyncio's transports have one
     cdef TlsFilter tls                  # or None

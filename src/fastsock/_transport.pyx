@@ -33,6 +33,8 @@ cdef object logger = logging.getLogger("fastsock.server")
 cdef tuple EVERYDAY = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError,
                        TimeoutError)
 
+MADE_BY_SERVER = object()
+
 cdef enum:
     SHUT_WR = 1
     LARGE = 4096                # a receive whose copy costs more than an object of its size
@@ -43,8 +45,10 @@ cdef enum:
 cdef class Transport(Sender):
     """The moving half of a connection; no type to make objects of."""
 
-    def __init__(self):
-        raise TypeError("connections are made by a Server")
+    def __cinit__(self, made_by=None):
+        # Its methods rely on begin(): type(transport).__new__() must make none without it.
+        if made_by is not MADE_BY_SERVER:
+            raise TypeError("connections are made by a Server")
 
     def __dealloc__(self):
         # 0 is what an object has that never began.
