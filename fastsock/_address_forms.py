@@ -72,7 +72,7 @@ def checked(address: object, what: str = "an address") -> tuple[Any, ...] | str 
     TypeError
         It is neither.
     ValueError
-        A text that is more likely a host and a port than a path.
+        A text that is more likely a host and a port than a path, or is empty.
     OverflowError
         A number of it is out of range.
     """
@@ -108,21 +108,45 @@ def check_number(name: str, value: int) -> None:
 
 
 def refuse_host_and_port(path: str | bytes, what: str) -> None:
-    """Raise ValueError for a path without a slash that looks like HOST:PORT, or is a host."""
+    """Raise ValueError for a path without a slash that has a colon, or is a number of IP."""
     text = path.decode("latin-1") if isinstance(path, bytes) else path
-    if "/" in text or text[:1] in ("", "\0"):
+    if "/" in text or text[:1] == "\0":
         return
-    _, colon, port = text.rpartition(":")
-    looks_like_port = bool(colon) and port.isascii() and port.lstrip("-").isdecimal()
-    if not looks_like_port and not is_number(text.strip("[]"), stdlib_socket.AF_INET6) and (
-            not is_number(text, stdlib_socket.AF_INET)):
-        return
-    try:
-        right = f"write {parsed(text)!r}"
-    except ValueError as error:
-        right = str(error) if looks_like_port else f"write ({text.strip('[]')!r}, PORT)"
-    raise ValueError(f"{what} is a tuple of host and port, or a path, and {path!r} is not clearly "
-                     f"a path: {right}; for a path of that name, './{text}'")
+    if not text:
+        raise ValueError(f"{what} is (host, port[, flowinfo[, scope_id]]) or a path, and {path!r} "
+                         "is an empty path: write ('', PORT) for all addresses of this machine")
+    if ":" in text or is_number(text, stdlib_socket.AF_INET) or (
+            is_number(text.strip("[]"), stdlib_socket.AF_INET6)):
+        raise ValueError(f"{what} is a tuple of host and port, or a path, and {path!r} is not "
+                         f"clearly a path: {right_tuple(text)}; for a path of that name, "
+                         f"{'./' + text!r}")
+
+
+def right_tuple(text: str) -> str:
+    """Return what to write where the API was given a host and a port as one text."""
+    if text[:1] == "[" and "]" in text:
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif is_number(text, stdlib_socket.AF_INET6):
+        host, port = text, ""
+        start, _, last = text.rpartition(":")
+        if last.isdecimal() and is_number(start, stdlib_socket.AF_INET6):
+            if "%" in text:  # of the scope: interfaces have no colons in their names
+                return f"write {(start, int(last))!r}"
+            return f"write ({text!r}, PORT), or {(start, int(last))!r}"
+    elif ":" in text:
+        host, _, port = text.rpartition(":")
+        if ":" in host and not is_number(host, stdlib_socket.AF_INET6):
+            return f"{host!r} is not a host, and a host and a port are written (HOST, PORT)"
+    else:
+        host, port = text, ""
+    if not port:
+        return f"write ({host!r}, PORT)"
+    if not (port.isascii() and port.lstrip("-").isdecimal()):
+        return f"write {(host, port)!r}"  # a service, which the resolver knows by its name
+    if port[0] == "-" or int(port[:9]) > LARGEST["port"]:
+        return f"{port!r} is not a port, which is 0 to 65535, in {text!r}"
+    return f"write {(host, int(port))!r}"
 
 
 def is_number(host: str, family: int) -> bool:

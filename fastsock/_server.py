@@ -288,8 +288,8 @@ class Server(BaseServer):
         Returns an asyncio.Protocol or asyncio.BufferedProtocol, or what has their methods.
     address : tuple, str, bytes, list of these, or None
         (host, port), of IPv6 also (host, port, flowinfo, scope_id); a path, for AF_UNIX;
-        several. None: `sock`, or what systemd passed (LISTEN_FDS). A path that looks like
-        HOST:PORT needs a slash ("./host:80") or is a ValueError. A path on which a process
+        several. None: `sock`, or what systemd passed (LISTEN_FDS). A path with a colon
+        needs a slash ("./host:80") or is a ValueError; so is an empty one. A path on which a process
         has a socket open is an OSError (EADDRINUSE).
     sock : socket.socket or list of these, optional
         Bound sockets instead of an address; they belong to the server then.

@@ -208,10 +208,18 @@ def test_an_interface_is_shown_by_its_name():
 
 LIKE_A_HOST = [
     ("127.0.0.1:8000", "write ('127.0.0.1', 8000)"), ("localhost:80", "write ('localhost', 80)"),
-    (":80", "write ('', 80)"), ("[::1]:80", "write ('::1', 80)"), ("::1", "::1"),
+    (":80", "write ('', 80)"), ("[::1]:80", "write ('::1', 80)"), ("::1", "write ('::1', PORT)"),
     ("127.0.0.1", "write ('127.0.0.1', PORT)"), ("[::1]", "write ('::1', PORT)"),
     ("localhost:99999", "'99999' is not a port"), ("localhost:-1", "'-1' is not a port"),
-    (b"localhost:80", "write ('localhost', 80)"), ("::1:80", "or [::1]:80")]
+    (b"localhost:80", "write ('localhost', 80)"), ("::1:80", "('::1:80', PORT), or ('::1', 80)"),
+    ("fe80::1%lo:80", "write ('fe80::1%lo', 80)"), ("fe80::1%lo", "write ('fe80::1%lo', PORT)"),
+    ("[fe80::1%lo]:80", "write ('fe80::1%lo', 80)"), ("[::1]:http", "write ('::1', 'http')"),
+    ("127.0.0.1:http", "write ('127.0.0.1', 'http')"), ("[::1]:", "write ('::1', PORT)"),
+    ("localhost:http", "write ('localhost', 'http')"), ("127.0.0.1:", "write ('127.0.0.1', PORT)"),
+    ("example.com:", "write ('example.com', PORT)"), (":", "write ('', PORT)"),
+    (b"localhost:http", "write ('localhost', 'http')"), (":http", "write ('', 'http')"),
+    ("a:b:80", "'a:b' is not a host"), ("[::1:80", "(HOST, PORT)"), ("a:b", "write ('a', 'b')"),
+    ("[localhost]:80", "write ('localhost', 80)"), ("::1:", "write ('::1', PORT)")]
 
 
 @pytest.mark.parametrize("address, right", LIKE_A_HOST, ids=str)
@@ -225,11 +233,30 @@ def test_a_text_that_looks_like_a_host_is_refused(tmp_path, monkeypatch, address
         with pytest.raises(ValueError, match=re.escape(right)) as caught:
             call(address)
         assert "./" in str(caught.value)
+        assert "]:PORT" not in str(caught.value)  # of the command line
     assert os.listdir() == []
 
 
+@pytest.mark.parametrize("text", [
+    address for address, right in LIKE_A_HOST if right.startswith("write (") and isinstance(
+        address, str)])
+def test_what_such_an_error_proposes_is_an_address(text):
+    proposed = forms.right_tuple(text).removeprefix("write ").replace("PORT", "0")
+    for one in proposed.split(", or "):
+        assert forms.checked(eval(one)) == eval(one)
+    assert forms.checked(eval(repr("./" + text))) == "./" + text
+
+
+@pytest.mark.parametrize("address", ["", b""])
+def test_an_empty_path(address):
+    # bind() would choose an abstract address (unix(7), autobind), which no client knows.
+    for call in server, server_of_a_list, relay, lambda given: fastsock.Relay(LOOPBACK, given):
+        with pytest.raises(ValueError, match=re.escape(f"{address!r} is an empty path: write ('', PORT)")):
+            call(address)
+
+
 @pytest.mark.parametrize("address", ["./localhost:80", b"./127.0.0.1", pathlib.Path("a:80"), "name",
-                                     "a:b", "8000"], ids=str)
+                                     "./a:b", "8000", pathlib.Path("localhost:")], ids=str)
 def test_what_is_clearly_a_path(tmp_path, monkeypatch, address):
     monkeypatch.chdir(tmp_path)
     with server(address):
