@@ -14,8 +14,8 @@ import threading
 from fastsock._addresses import OWNER_ALONE
 from fastsock._batches import BatchService
 from fastsock._handler import new_connection
-from fastsock._server import BaseServer, check_options
-from fastsock._service import Service, current_connection
+from fastsock._server import BaseServer, check_options, check_values
+from fastsock._service import Service, check_function, current_connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -217,8 +217,15 @@ def _serve(make_server: Callable[..., BaseServer], address: _Place, workers: int
     """Make servers and run them: here, or in worker processes."""
     if not isinstance(workers, int) or workers < 1:
         raise ValueError(f"workers must be 1 or more, not {workers!r}")
-    if not grace >= 0:
+    try:
+        is_grace = grace >= 0
+    except TypeError:
+        raise TypeError(f"grace must be 0 or more seconds, not {grace!r}") from None
+    if not is_grace:
         raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
+    if on_ready is not None:
+        check_function("on_ready", on_ready)
+    check_values(options)
     if workers > 1:
         from fastsock import _workers
         _workers.run(make_server, workers, address, options.pop("sock", None),

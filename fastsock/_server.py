@@ -7,6 +7,7 @@ loop itself is _loop, a connection is _protocol.
 from __future__ import annotations
 
 import posix
+import sys
 import threading
 import weakref
 
@@ -63,15 +64,11 @@ class BaseServer:
                  write_high_water: int = 65_536, busy_poll_us: int = 0, reuse_port: bool = False,
                  unix_mode: int = OWNER_ALONE, use_poll: bool = False, make_connection: Callable[[], Connection],
                  make_protocol: Callable[[], _ServerProtocol] | None = None) -> None:
-        check_positive(max_connections=max_connections, write_high_water=write_high_water,
-                        backlog=backlog, ssl_handshake_timeout=ssl_handshake_timeout)
-        if idle_timeout is not None:
-            check_positive(idle_timeout=idle_timeout)
-        check_context(ssl_context)
-        if not 0 <= unix_mode <= 0o777:
-            raise ValueError(f"unix_mode must be 0 to 0o777, not {unix_mode!r}")
-        if not 0 <= busy_poll_us <= 1_000_000:
-            raise ValueError(f"busy_poll_us must be 0 to 1,000,000 microseconds, not {busy_poll_us!r}")
+        check_values({
+            "max_connections": max_connections, "write_high_water": write_high_water,
+            "backlog": backlog, "ssl_handshake_timeout": ssl_handshake_timeout,
+            "idle_timeout": idle_timeout, "ssl_context": ssl_context, "unix_mode": unix_mode,
+            "busy_poll_us": busy_poll_us})
         self._is_closed = True
         self._grace_s = 0.0  # said by shutdown()
         self._shutting_down = False
@@ -473,3 +470,33 @@ def check_positive(**values: float) -> None:
             raise TypeError(f"{name} must be a number above 0, not {values[name]!r}") from None
         if not is_positive:
             raise ValueError(f"{name} must be above 0, not {values[name]!r}")
+
+
+def check_values(options: Mapping[str, Any]) -> None:
+    """Raise for the first option whose value no server can have; those not given are right."""
+    for name in options:
+        value = options[name]
+        if name in ("max_connections", "write_high_water", "backlog", "ssl_handshake_timeout"):
+            check_positive(**{name: value})
+        elif name == "idle_timeout" and value is not None:
+            check_positive(idle_timeout=value)
+        elif name == "ssl_context":
+            check_context(value)
+        elif name == "unix_mode":
+            check_int(name, value, "0 to 0o777")
+            if not 0 <= value <= 0o777:
+                raise ValueError(f"unix_mode must be 0 to 0o777, not {value:#o}")
+        elif name == "busy_poll_us":
+            check_int(name, value, "0 to 1,000,000 microseconds")
+            if not 0 <= value <= 1_000_000:
+                raise ValueError(f"busy_poll_us must be 0 to 1,000,000 microseconds, not {value}")
+        if name in ("max_connections", "write_high_water", "backlog"):
+            check_int(name, value, "above 0")
+            most = 0x7fffffff if name == "backlog" else sys.maxsize
+            if value > most:
+                raise OverflowError(f"{name} must be at most {most}, not {value}")
+
+
+def check_int(name: str, value: object, right: str) -> None:
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, {right}, not {value!r} ({type(value).__name__})")

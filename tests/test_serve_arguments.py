@@ -10,6 +10,10 @@ from fastsock.framing import Lines
 
 from tests.serving import LOOPBACK
 
+async def coroutine(addresses):
+    pytest.fail("it was awaited")
+
+
 BAD = {
     "handler": (TypeError, None, {}), "framing": (TypeError, bytes.upper, {"framing": b"\n"}),
     "framing's class": (TypeError, bytes.upper, {"framing": Lines}),
@@ -20,6 +24,11 @@ BAD = {
     "workers": (ValueError, bytes.upper, {"workers": "2"}),
     "grace": (ValueError, bytes.upper, {"grace": -1}),
     "no grace": (ValueError, bytes.upper, {"grace": float("nan")}),
+    "grace's class": (TypeError, bytes.upper, {"grace": "x"}),
+    "on_ready": (TypeError, bytes.upper, {"on_ready": 3}),
+    "on_ready's kind": (TypeError, bytes.upper, {"on_ready": coroutine}),
+    "permissions": (TypeError, bytes.upper, {"unix_mode": "660"}),
+    "backlog": (TypeError, bytes.upper, {"backlog": 1.5}),
     "option": (TypeError, bytes.upper, {"no_such": 1}),
     "connections": (ValueError, bytes.upper, {"max_connections": 0}),
     "too many": (OverflowError, bytes.upper, {"max_connections": 10**30}),
@@ -58,3 +67,18 @@ def test_bad_addresses_of_workers(is_two):
 def test_an_address_and_a_socket():
     with socket.socket() as sock, pytest.raises(ValueError, match="not both"):
         HandlerServer(bytes.upper, LOOPBACK, sock=sock)
+
+
+@pytest.mark.parametrize("options, text", [
+    ({"on_ready": 3}, "on_ready must be callable, not 'int'"),
+    ({"on_ready": coroutine}, "on_ready must be a plain function, not the coroutine function"),
+    ({"grace": "x"}, "grace must be 0 or more seconds, not 'x'"),
+    ({"backlog": "5"}, "backlog must be a number above 0, not '5'"),
+    ({"unix_mode": "660"}, "unix_mode must be an int, 0 to 0o777, not '660'"),
+    ({"busy_poll_us": None}, "busy_poll_us must be an int, 0 to 1,000,000 microseconds, not None")])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_refused_never_listened(options, text, workers, monkeypatch):
+    monkeypatch.setattr(fastsock.socket, "listen", lambda *given: pytest.fail("it listened"))
+    for serve in fastsock.serve, fastsock.serve_batches:
+        with pytest.raises(TypeError, match=text):
+            serve(bytes.upper, LOOPBACK, workers=workers, **options)

@@ -35,7 +35,7 @@ cdef bint is_iterable(object value) except -1:
     return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
 
 
-cdef int check_function(str what, object function) except -1:
+def check_function(str what, function, /):
     """Raise TypeError for what can't be called, and for a function whose result must be
     awaited, which no loop here does."""
     if not callable(function):
@@ -49,7 +49,6 @@ cdef int check_function(str what, object function) except -1:
     if isinstance(code, types.CodeType) and code.co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
         raise TypeError(f"{what} must be a plain function, not the coroutine function "
                         f"{function!r}: there is no asyncio loop that would run it")
-    return 0
 
 
 cdef class Service:
