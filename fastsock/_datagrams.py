@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["enable_gro", "join_group", "leave_group", "recvmmsg", "recvmmsg_into",
            "send_segmented", "sendmmsg", "sendmmsg_from", "set_multicast"]
 
+LARGEST_INDEX = 0xffffffff
+
 # Those that this system's headers, or else Linux's ABI, define.
 _numbers = _constants.table()
 
@@ -70,6 +72,8 @@ def join_group(self: socket, group: str, interface: str | int | None = None,
     ------
     ValueError
         `group` is no multicast address, or another family's.
+    OverflowError
+        An index below 0, or above 4294967295.
     OSError
         The system refuses: no such interface, joined already, ...
     """
@@ -105,6 +109,8 @@ def set_multicast(self: socket, *, interface: str | int | None = None,
     ------
     ValueError
         `ttl` is not 0 to 255, or the socket is neither AF_INET nor AF_INET6. Nothing was set.
+    OverflowError
+        `interface` is an index below 0, or above 4294967295. Nothing was set.
     OSError
         There is no such interface, and nothing was set; or the system refuses an option.
 
@@ -169,10 +175,19 @@ def _index_of(interface: str | int | None) -> int:
     if interface is None:
         return 0
     if isinstance(interface, int):
+        if not 0 <= interface <= LARGEST_INDEX:
+            raise OverflowError(f"an interface's index is 0 to {LARGEST_INDEX}, not {interface}")
         return interface
+    if not isinstance(interface, (str, bytes)):
+        raise TypeError("interface must be a name, an index or an IPv4 address, "
+                        f"not {interface!r} ({type(interface).__name__})")
     address = _address_in(interface)
     if address is None:
-        return _stdlib.if_nametoindex(interface)
+        try:
+            return _stdlib.if_nametoindex(interface)
+        except OSError as error:
+            reason = f"no interface has the name {interface!r}"
+            raise (OSError(error.errno, reason) if error.errno else OSError(reason)) from None
     if index := interface_with(address):
         return index
     raise OSError(f"no interface has the address {interface}")

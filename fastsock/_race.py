@@ -67,7 +67,14 @@ class Race:
                  total_timeout_s: float | None) -> None:
         for name, seconds in (("happy_eyeballs_delay", delay_s),
                               ("total_timeout", total_timeout_s)):
-            if seconds is not None and not seconds > 0:
+            if seconds is None:
+                continue
+            try:
+                is_positive = seconds > 0
+            except TypeError:
+                raise TypeError(f"{name} must be a number of seconds above 0, or None, "
+                                f"not {seconds!r}") from None
+            if not is_positive:
                 raise ValueError(f"{name} must be above 0 seconds, not {seconds!r}")
         self.names = names
         self.timeout_s = timeout_s

@@ -430,10 +430,10 @@ def test_any_bytes_like_object(make):
     (0, ValueError), (-1, ValueError), (LARGEST_LIMIT + 1, ValueError), (1 << 63, ValueError),
     (-1 << 63, ValueError), (1.0, TypeError), ("1", TypeError), (b"1", TypeError)])
 def test_bad_limits(limit, error):
-    kinds = Lines, partial(LengthPrefix, "!Q"), Varint, Netstring
-    for make in partial(Fixed, limit), *(partial(kind, limit=limit) for kind in kinds):
-        with pytest.raises(error):
-            make()
+    for kind in Fixed, Lines, partial(LengthPrefix, "!Q"), Varint, Netstring:
+        name = "size" if kind is Fixed else "limit"
+        with pytest.raises(error, match=f"^{name} must be .* not {limit!r}"):
+            kind(**{name: limit})
 
 
 @pytest.mark.parametrize("kind, argument, error", [

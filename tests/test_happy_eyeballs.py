@@ -269,6 +269,14 @@ def test_seconds_that_are_refused(seconds, name):
         fastsock.create_connection(("127.0.0.1", 1), **{name: seconds})
 
 
+@pytest.mark.parametrize("seconds", ["5", b"", [1], 1j])
+@pytest.mark.parametrize("name", ["total_timeout", "happy_eyeballs_delay"])
+def test_seconds_that_are_no_number(seconds, name):
+    with pytest.raises(TypeError) as caught:
+        fastsock.create_connection(("127.0.0.1", 1), **{name: seconds})
+    assert str(caught.value) == f"{name} must be a number of seconds above 0, or None, not {seconds!r}"
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the stdlib leaves its socket
 @pytest.mark.parametrize("timeout", [-1, math.nan, math.inf, 1e300, "soon"])
 @pytest.mark.parametrize("options", [{}, {"total_timeout": 1}, {"happy_eyeballs_delay": 1}])

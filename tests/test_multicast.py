@@ -185,8 +185,10 @@ def test_the_options_of_ipv6():
     ({"ttl": 1 << 80}, ValueError, "ttl must be 0 to 255"),
     ({"ttl": 1.5}, TypeError, "float"), ({"ttl": "1"}, TypeError, "str"),
     ({"interface": "192.0.2.77"}, OSError, "no interface has the address 192.0.2.77"),
-    ({"interface": "no such"}, OSError, "no interface with this name"),
-    ({"interface": 1.5}, TypeError, "float"), ({"interface": -1}, OverflowError, "negative"),
+    ({"interface": "no such"}, OSError, "no interface has the name 'no such'"),
+    ({"interface": 1.5}, TypeError, "float"), ({"interface": [0]}, TypeError, r"not \[0\] \(list"),
+    ({"interface": -1}, OverflowError, "index is 0 to 4294967295, not -1"),
+    ({"interface": 1 << 32}, OverflowError, "not 4294967296"),
     ({"interface": 123456}, OSError, "assign requested address|No such device")])
 def test_what_is_refused_sets_nothing(family, given, error, text):
     with fastsock.socket(getattr(fastsock, family), fastsock.SOCK_DGRAM) as sock:
@@ -206,3 +208,13 @@ def test_sockets_that_send_no_multicast():
     with pytest.raises(OSError) as caught:
         sock.set_multicast(ttl=1)
     assert caught.value.errno == errno.EBADF
+
+
+@pytest.mark.parametrize("interface, error, text", [
+    ("no such", OSError, "no interface has the name 'no such'"), (-1, OverflowError, "not -1"),
+    (1 << 32, OverflowError, "not 4294967296"), (1.5, TypeError, "interface must be .* not 1.5")])
+def test_interfaces_of_a_group_that_are_refused(interface, error, text):
+    with fastsock.socket(type=fastsock.SOCK_DGRAM) as sock:
+        for call in sock.join_group, sock.leave_group:
+            with pytest.raises(error, match=text):
+                call("239.1.2.3", interface)

@@ -245,6 +245,15 @@ def test_bad_idle_timeouts(path, seconds):
         fastsock.relay(a, b, idle_timeout=seconds)
 
 
+@pytest.mark.parametrize("seconds", ["3", [], 1j])
+def test_idle_timeouts_that_are_no_number(path, seconds):
+    _, a, b, _ = path
+    with pytest.raises(TypeError) as caught:
+        fastsock.relay(a, b, idle_timeout=seconds)
+    assert str(caught.value) == (
+        f"idle_timeout must be a number of seconds above 0, or None, not {seconds!r}")
+
+
 def test_what_can_not_be_relayed(path):
     _, a, b, _ = path
     with pytest.raises(TypeError, match="relay\\(\\) takes sockets, not 'int'"):

@@ -94,18 +94,18 @@ def test_what_no_stream_can_be_made_of(stream_pair):
             with module.socket(fastsock.AF_UNIX, kind) as bad, \
                     pytest.raises(ValueError, match="needs a SOCK_STREAM socket"):
                 Stream(bad)
-    for bad in (object(), None, types.SimpleNamespace(send=None)):
-        with pytest.raises(AttributeError):
+    for bad in (object(), None, 3, sock.fileno(), types.SimpleNamespace(send=None)):
+        with pytest.raises(TypeError, match="a Stream takes a connected SOCK_STREAM socket, or"):
             Stream(bad)
     for bad in (Lines, b"\n", object()):
         with pytest.raises(TypeError, match="framing must be one of"):
             Stream(sock, framing=bad)
     for name in ("limit", "read_size", "high_water"):
-        for size in (0, -1, (1 << 30) + 1):
+        for size in (0, -1, (1 << 30) + 1, 1 << 80):
             with pytest.raises(ValueError, match=f"{name} must be 1 to .* not {size}"):
                 Stream(sock, **{name: size})
         for size in ("1", 1.0, None):
-            with pytest.raises(TypeError):
+            with pytest.raises(TypeError, match=f"{name} must be an int of .*, not {size!r}"):
                 Stream(sock, **{name: size})
     with pytest.raises(RuntimeError, match="made once"):
         stream_pair[0].__init__(sock)
@@ -195,7 +195,7 @@ class Forgot(Stream):
 tried = Stream.__new__(Stream)
 try:
     tried.__init__(None)
-except AttributeError:
+except TypeError:
     pass
 for stream in (Stream.__new__(Stream), Forgot(), tried):
     for call in raising + harmless:

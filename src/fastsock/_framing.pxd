@@ -18,7 +18,7 @@ cdef class Framing:
     cdef bint is_refused        # what feed() was given is no message, and never will be
 
     cdef int check_unmade(self) except -1
-    cdef int set_limit(self, object limit) except -1
+    cdef int set_limit(self, object limit, str name=*) except -1
     cdef int check_made(self) except -1
     cdef str settings(self)
     # Is the message at the front of `data` complete? If it is not, `frame.total` says

@@ -89,14 +89,18 @@ cdef class Framing:
             raise RuntimeError(f"a {type(self).__name__} is made once")
         return 0
 
-    cdef int set_limit(self, object limit) except -1:
-        """Last in each __init__: without a limit a framing can't be used."""
+    cdef int set_limit(self, object limit, str name="limit") except -1:
+        """Last in each __init__: without a limit a framing can't be used. `name` is the
+        argument's."""
         try:
             most = as_size(limit)
         except OverflowError:
             most = 0
+        except TypeError:
+            raise TypeError(f"{name} must be an int of 1 to {LARGEST_LIMIT} bytes, "
+                            f"not {limit!r}") from None
         if not 0 < most <= LARGEST_LIMIT:
-            raise ValueError(f"limit must be 1 to {LARGEST_LIMIT} bytes, not {limit}")
+            raise ValueError(f"{name} must be 1 to {LARGEST_LIMIT} bytes, not {limit}")
         self.limit = most
         return 0
 

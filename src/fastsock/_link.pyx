@@ -45,6 +45,9 @@ cdef class Link:
             if not is_own(cls, "send", ours) and is_own(cls, "sendall", ours):
                 self.receive_method = sock.recv_into if self.receives_into else sock.recv
                 return
+        elif not (hasattr(sock, "send") and hasattr(sock, "recv")):
+            raise TypeError("a Stream takes a connected SOCK_STREAM socket, or an object with "
+                            f"recv() and send(), not {sock!r} ({type(sock).__name__})")
         self.receive_method = sock.recv_into if self.receives_into else sock.recv
         self.send_method = sock.send
         self.send_is_plain = (type(self.send_method) is BuiltinMethodType

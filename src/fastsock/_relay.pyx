@@ -103,7 +103,11 @@ def relay(a, b, /, *, idle_timeout=None):
     state.a = checked(a)
     state.b = checked(b)
     if idle_timeout is not None:
-        seconds = idle_timeout
+        try:
+            seconds = idle_timeout
+        except TypeError:
+            raise TypeError("idle_timeout must be a number of seconds above 0, or None, "
+                            f"not {idle_timeout!r}") from None
         if not seconds > 0:
             raise ValueError("idle_timeout must be above 0 seconds or None, "
                              f"not {idle_timeout!r}")

@@ -71,7 +71,7 @@ cdef class LengthPrefix(Sized):
             most -= self.width
         if limit is None:
             limit = min(<unsigned long long>LARGEST_MESSAGE, most)
-        elif limit > most:
+        elif isinstance(limit, int) and limit > most:
             raise ValueError(f"a length of format {format!r} can say at most {most} bytes: "
                              f"limit can't be {limit}")
         self.set_limit(limit)
@@ -218,7 +218,7 @@ cdef class Fixed(Sized):
 
     def __init__(self, size):
         self.check_unmade()
-        self.set_limit(size)
+        self.set_limit(size, "size")
 
     cdef str settings(self):
         return str(self.limit)

@@ -48,6 +48,8 @@ cdef class Stream(MessageReader):
 
     Raises
     ------
+    TypeError
+        For what is no socket and has no recv() and send().
     ValueError
         For a socket that is no stream, or a size below 1.
 
@@ -362,7 +364,14 @@ own_methods(Stream)
 
 
 cdef Py_ssize_t checked_size(str name, object value) except -1:
-    cdef Py_ssize_t size = as_size(value)
+    cdef Py_ssize_t size
+    try:
+        size = as_size(value)
+    except OverflowError:
+        size = 0
+    except TypeError:
+        raise TypeError(f"{name} must be an int of 1 to {LARGEST_SIZE} bytes, "
+                        f"not {value!r}") from None
     if not 1 <= size <= LARGEST_SIZE:
-        raise ValueError(f"{name} must be 1 to {LARGEST_SIZE} bytes, not {size}")
+        raise ValueError(f"{name} must be 1 to {LARGEST_SIZE} bytes, not {value}")
     return size
