@@ -135,8 +135,9 @@ def serve(handler: _Handler, address: _Place = None, *, framing: Framing | None 
         Called with a connection and a reason when the connection has ended: once for each
         that stood, behind the last call of `handler` for it, also where on_connect raised
         and where the server is closed. The reason is the exception that ended it, such as
-        ConnectionResetError, TimeoutError, FramingError or the handler's own, or None for
-        an orderly end. What it returns is ignored; if it raises, that is logged.
+        ConnectionResetError, TimeoutError, FramingError, IncompleteReadError (the peer's end
+        came inside a message) or the handler's own. It is None for an orderly end, after
+        abort(), and after SystemExit or KeyboardInterrupt of the handler. What it returns is ignored; if it raises, that is logged.
     **options
         As of Server: ssl_context, max_connections, idle_timeout, write_high_water,
         backlog, busy_poll_us, ...

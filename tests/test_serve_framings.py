@@ -268,12 +268,32 @@ def test_random_garbage(framing, seed):
 @pytest.mark.parametrize("batch", [False, True])
 def test_the_end_inside_a_message(framing, batch, tmp_path, caplog):
     caplog.set_level(logging.INFO, "fastsock.server")
+    reasons = []
     with answering((lambda words: words) if batch else (lambda word: word),
-                   unix_address(tmp_path), framing=framing, batch=batch) as served:
+                   unix_address(tmp_path), framing=framing, batch=batch,
+                   on_disconnect=lambda connection, reason: reasons.append(reason)) as served:
         whole = framing.encode(b"whole")
         assert served.ask(whole * 2 + whole[:-1]) == whole * 2
         assert served.ask(whole) == whole
     assert caplog.text.count("inside a message") == 1
+    early, orderly = reasons
+    assert orderly is None and type(early) is fastsock.IncompleteReadError
+    framing.feed(whole[:-1])
+    with pytest.raises(fastsock.IncompleteReadError) as as_stream:
+        framing.feed_eof()
+    assert (early.partial, early.expected) == (whole[:-1], as_stream.value.expected)
+
+
+def test_the_end_behind_messages_that_had_waited_is_orderly(tmp_path, caplog):
+    # The peer half-closes while its answers wait for it: what is held is whole messages.
+    caplog.set_level(logging.INFO, "fastsock.server")
+    reasons = []
+    with answering(lambda word: word * 100_000, unix_address(tmp_path), framing=Lines(limit=1 << 20),
+                   write_high_water=1,
+                   on_disconnect=lambda connection, reason: reasons.append(reason)) as served:
+        assert served.ask(b"word\n" * 50) == (b"word" * 100_000 + b"\n") * 50
+    assert reasons == [None]
+    assert "inside a message" not in caplog.text
 
 
 # -- TLS -----------------------------------------------------------------------------------

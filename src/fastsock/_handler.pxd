@@ -22,6 +22,7 @@ cdef class HandlerTransport(ServerTransport):
     cdef int collect_messages(self, Inbox *inbox) except -1
     cdef object take_one(self, Inbox *inbox)
     cdef int refuse(self, Inbox *inbox, object error) except -1
+    cdef int say_incomplete(self) except -1
     cdef bint takes_whole(self) noexcept
     cdef int answer_whole(self, bytes message) except -1
     cdef int reply(self, object answer) except -1

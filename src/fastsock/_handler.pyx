@@ -17,14 +17,14 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from fastsock._buffers cimport borrow_readable, fastsock_copy
-from fastsock._framing cimport MOST_HEADER, Frame, Framing
+from fastsock._framing cimport MOST_HEADER, Frame, Framing, raise_incomplete
 from fastsock._inbox cimport append, free_inbox, front, length, settle, take
 from fastsock._python cimport BufferView, PyBuffer_Release, PyBytes_AS_STRING
 from fastsock._readiness cimport READABLE
 from fastsock._service cimport is_iterable, make_room
 from fastsock._transport cimport MADE_BY_SERVER
 
-from fastsock._exceptions import FramingError, LimitOverrunError
+from fastsock._exceptions import FramingError, IncompleteReadError, LimitOverrunError
 from fastsock._self import own_methods
 
 cdef object logger = logging.getLogger("fastsock.server")
@@ -306,9 +306,6 @@ cdef class HandlerTransport(ServerTransport):
         return 0
 
     cdef int peer_ended(self) except -1:
-        if length(&self.inbox):
-            logger.info("%r was ended by its peer inside a message, of which %d bytes had "
-                        "arrived", self, length(&self.inbox))
         if self.waiting:
             self.service.answer_batch()  # TLS: message and end came together
         return self.close_if_drained()
@@ -484,7 +481,21 @@ cdef class HandlerTransport(ServerTransport):
             return 0
         if self.is_refused or not self.is_held and (
                 self.has_peer_ended or self.is_draining and length(&self.inbox) == 0):
+            if length(&self.inbox):
+                self.say_incomplete()
             self.close_gently()
+        return 0
+
+    cdef int say_incomplete(self) except -1:
+        """The peer's end came inside a message: that is the reason for on_disconnect()."""
+        logger.info("%r was ended by its peer inside a message, of which %d bytes had "
+                    "arrived", self, length(&self.inbox))
+        if self.service.framing is None:
+            return 0
+        try:
+            raise_incomplete(self.service.framing, &self.inbox)
+        except IncompleteReadError as error:
+            self.refusal = error
         return 0
 
 
