@@ -393,6 +393,8 @@ a.close(); b.close()
     assert int(python(ASKED, code=program).stdout) == AT_REST
     assert int(python(
         ASKED, code=program, env={"FASTSOCK_BUSY_POLL_US": "2000"}).stdout) > 2
+    assert int(python(
+        ASKED, code=program, env={"FASTSOCK_BUSY_POLL_US": ""}).stdout) == AT_REST
     result = python(code=program, env={"FASTSOCK_BUSY_POLL_US": "much"}, check=False)
     assert "FASTSOCK_BUSY_POLL_US must be a whole number" in result.stderr
 

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:  # of standard output: see __main__
         raise
     except (OSError, ValueError) as error:
-        print(f"python -m fastsock serve: error: {error}", file=sys.stderr)
+        print(f"python -m fastsock serve {options.command}: error: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -136,7 +136,7 @@ def set_busy_poll(microseconds, /):
     ----------
     microseconds : int
         0 (off, the default) to 1,000,000. The environment variable FASTSOCK_BUSY_POLL_US
-        sets it at import.
+        sets it at import, unless it is empty.
     """
     global default_busy_poll_us
     default_busy_poll_us = checked(microseconds)
@@ -185,7 +185,7 @@ cdef int set_socket_busy_poll(SocketHead *sock, object microseconds) except -1:
 
 
 def _from_environment():
-    text = os.environ.get("FASTSOCK_BUSY_POLL_US", "0")
+    text = os.environ.get("FASTSOCK_BUSY_POLL_US") or "0"
     try:
         set_busy_poll(int(text))
     except ValueError:
