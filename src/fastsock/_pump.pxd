@@ -25,7 +25,6 @@ cdef struct Pump:
     int full_reads              # reads in a row that filled the room
     bint may_splice
     bint has_ended              # the source has
-    bint is_cut                 # the source's connection failed: its end is none
 
 cdef enum:
     FAILURE = 0x08              # POLLERR, EPOLLERR: the connection failed
@@ -36,6 +35,5 @@ cdef void start_pump(Pump *pump, int source, int target) noexcept nogil
 cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil
 cdef void end_pump(Pump *pump) noexcept nogil
 cdef void drain_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil
-cdef void cut_off(Pump *forth, Pump *back) noexcept nogil
 cdef int error_of(int fd) noexcept nogil
 cdef void reset_on_close(int fd) noexcept nogil

@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
 from fastsock._libc cimport (
-    EAGAIN, ECONNRESET, EINTR, EINVAL, ENOMEM, EWOULDBLOCK, SO_ERROR, SOL_SOCKET, socklen_t,
+    EAGAIN, EINTR, EINVAL, ENOMEM, EWOULDBLOCK, SO_ERROR, SOL_SOCKET, socklen_t,
 )
 from fastsock._platform cimport (
     FASTSOCK_HAS_SPLICE, FASTSOCK_NOSIGNAL, fastsock_no_sigpipe, fastsock_splice,
@@ -50,7 +50,7 @@ cdef void start_pump(Pump *pump, int source, int target) noexcept nogil:
     pump.pipe_in = pump.pipe_out = -1
     pump.full_reads = 0
     pump.may_splice = FASTSOCK_HAS_SPLICE
-    pump.has_ended = pump.is_cut = False
+    pump.has_ended = False
     fastsock_no_sigpipe(target)
 
 
@@ -112,15 +112,6 @@ cdef void drain_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
             return
 
 
-cdef void cut_off(Pump *forth, Pump *back) noexcept nogil:
-    """Where one has failed to write to the source of the other: the kernel reports an error
-    once, and an end to whoever reads after that."""
-    if forth.state == PUMP_FAILED and forth.failed_fd == back.source:
-        back.is_cut = True
-    if back.state == PUMP_FAILED and back.failed_fd == forth.source:
-        forth.is_cut = True
-
-
 cdef int error_of(int fd) noexcept nogil:
     """What a connection failed of, which is asked once: SO_ERROR; 0 if it did not."""
     cdef int error = 0
@@ -148,11 +139,6 @@ cdef bint copy(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     if received == NOT_NOW:
         return False
     if received == 0:
-        if pump.is_cut:
-            pump.error = ECONNRESET
-            pump.failed_fd = pump.source
-            pump.state = PUMP_FAILED
-            return False
         pump.has_ended = True
         return True
     pump.full_reads = pump.full_reads + 1 if received == size else 0

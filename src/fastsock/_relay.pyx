@@ -18,8 +18,8 @@ from fastsock._libc cimport (
 from fastsock._object cimport SocketHead
 from fastsock._platform cimport fastsock_set_nonblocking
 from fastsock._pump cimport (
-    FAILURE, HANG_UP, PUMP_ENDED, PUMP_FAILED, PUMP_READS, PUMP_WRITES, Pump, cut_off,
-    drain_pump, end_pump, error_of, run_pump, start_pump,
+    FAILURE, HANG_UP, PUMP_ENDED, PUMP_FAILED, PUMP_READS, PUMP_WRITES, Pump, drain_pump,
+    end_pump, error_of, run_pump, start_pump,
 )
 from fastsock._python cimport PyErr_CheckSignals
 from fastsock._self cimport head_of, is_socket, overrides, class_of_stdlib
@@ -190,10 +190,8 @@ cdef Turn take_turns(Relay *state) noexcept nogil:
     while True:
         if forth:
             run_pump(&state.forth, state.room, ROOM)
-            cut_off(&state.forth, &state.back)
         if back:
             run_pump(&state.back, state.room, ROOM)
-            cut_off(&state.forth, &state.back)
         if state.forth.state == PUMP_FAILED or state.back.state == PUMP_FAILED:
             return failed(state)
         if state.forth.state == PUMP_ENDED and state.back.state == PUMP_ENDED:

@@ -22,8 +22,8 @@ from fastsock._hub cimport Connection, Hub
 from fastsock._libc cimport AF_UNIX, EINPROGRESS, SOCK_STREAM
 from fastsock._loop cimport Loop, TimerHandle, Watched
 from fastsock._pump cimport (
-    FAILURE, HANG_UP, PUMP_ENDED, PUMP_FAILED, PUMP_READS, PUMP_WRITES, Pump, cut_off,
-    drain_pump, end_pump, error_of, reset_on_close, run_pump, start_pump,
+    FAILURE, HANG_UP, PUMP_ENDED, PUMP_FAILED, PUMP_READS, PUMP_WRITES, Pump, drain_pump,
+    end_pump, error_of, reset_on_close, run_pump, start_pump,
 )
 from fastsock._readiness cimport READABLE, WRITABLE
 
@@ -178,10 +178,8 @@ cdef class Front(Connection):
             return 0
         if forth:
             run_pump(&self.forth, loop.scratch, loop.scratch_size)
-            cut_off(&self.forth, &self.back)
         if back:
             run_pump(&self.back, loop.scratch, loop.scratch_size)
-            cut_off(&self.forth, &self.back)
         if self.forth.moved + self.back.moved != moved:
             loop.touch(self)
         if self.forth.state == PUMP_FAILED or self.back.state == PUMP_FAILED:
@@ -211,13 +209,7 @@ cdef class Front(Connection):
         if is_over:  # all that it has to do with is done
             return 0
         error = error_of(side.fd)
-        if not (error or events & FAILURE):
-            return 0
-        if side is self:
-            self.forth.is_cut = True  # its error was asked for, and is not reported again
-        else:
-            self.back.is_cut = True
-        return self.fail()
+        return self.fail() if error or events & FAILURE else 0
 
     cdef int fail(self) except -1:
         """Pass on what was received and is taken at once, and end by resets."""
