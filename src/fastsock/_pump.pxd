@@ -15,6 +15,8 @@ cdef struct Pump:
     PumpState state
     int error
     int failed_fd               # of the socket that `error` is from; -1: of neither
+    int source_error            # of the source, reported by another call than recv(2); or 0
+    Pump *reverse               # the pump of the other direction
     int64_t moved               # bytes that the target took
     char *rest                  # read, and not yet written
     Py_ssize_t rest_start
@@ -31,9 +33,11 @@ cdef enum:
     HANG_UP = 0x10              # POLLHUP, EPOLLHUP: both of its directions are over
 
 
-cdef void start_pump(Pump *pump, int source, int target) noexcept nogil
+cdef void start_pump(Pump *pump, int source, int target, Pump *reverse) noexcept nogil
 cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil
 cdef void end_pump(Pump *pump) noexcept nogil
 cdef void drain_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil
+cdef void remember(Pump *pump, int error) noexcept nogil
 cdef int error_of(int fd) noexcept nogil
+cdef int failure_of(Pump *pump) noexcept nogil
 cdef void reset_on_close(int fd) noexcept nogil

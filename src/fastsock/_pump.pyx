@@ -7,6 +7,10 @@ a pump runs until a socket would block, and says for what.
 Rules: both sockets are non-blocking. What was read and not yet written is the pump's;
 the end of the source is told to the target by shutdown(2) when all was written. Only
 that is an end: whatever else stops a pump, leaves its target without one.
+
+The kernel reports the error of a connection once, and clears it: to SO_ERROR, or to the
+send(2), recv(2) or splice(2) that comes first. From then on recv(2) returns 0 as after a
+FIN. So each call that may take the error leaves it with the pump that reads this socket.
 """
 
 from libc.stdint cimport int64_t
@@ -15,7 +19,7 @@ from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
 from fastsock._libc cimport (
-    EAGAIN, EINTR, EINVAL, ENOMEM, EWOULDBLOCK, SO_ERROR, SOL_SOCKET, socklen_t,
+    EAGAIN, EINTR, EINVAL, ENOMEM, EPIPE, EWOULDBLOCK, SO_ERROR, SOL_SOCKET, socklen_t,
 )
 from fastsock._platform cimport (
     FASTSOCK_HAS_SPLICE, FASTSOCK_NOSIGNAL, fastsock_no_sigpipe, fastsock_splice,
@@ -38,7 +42,9 @@ cdef enum:
     NEVER = -2                  # `error` is set
 
 
-cdef void start_pump(Pump *pump, int source, int target) noexcept nogil:
+cdef void start_pump(Pump *pump, int source, int target, Pump *reverse) noexcept nogil:
+    pump.reverse = reverse
+    pump.source_error = 0
     pump.source = source
     pump.target = target
     pump.state = PUMP_READS
@@ -70,10 +76,26 @@ cdef inline Py_ssize_t judge(Pump *pump, int fd, Py_ssize_t result) noexcept nog
         return result
     if libc.errno in (EAGAIN, EWOULDBLOCK, EINTR):
         return NOT_NOW
-    pump.error = libc.errno
+    if fd == pump.target:
+        remember(pump.reverse, libc.errno)
+    fail_of(pump, fd, libc.errno)
+    return NEVER
+
+
+cdef inline void fail_of(Pump *pump, int fd, int error) noexcept nogil:
+    pump.error = error
     pump.failed_fd = fd
     pump.state = PUMP_FAILED
-    return NEVER
+
+
+cdef void remember(Pump *pump, int error) noexcept nogil:
+    """Note an error of the source that the kernel has cleared by reporting it.
+
+    EPIPE is not one: send(2) returns it where the peer takes nothing more, and TCP sets
+    it for a reset after the peer's FIN. What recv(2) returns is right in both cases.
+    """
+    if error != EPIPE and pump.source_error == 0:
+        pump.source_error = error
 
 
 cdef void run_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
@@ -113,11 +135,18 @@ cdef void drain_pump(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
 
 
 cdef int error_of(int fd) noexcept nogil:
-    """What a connection failed of, which is asked once: SO_ERROR; 0 if it did not."""
+    """SO_ERROR, which this clears in the kernel; 0 if the connection has not failed."""
     cdef int error = 0
     cdef socklen_t size = sizeof(error)
     if libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0:
         return libc.errno
+    return error
+
+
+cdef int failure_of(Pump *pump) noexcept nogil:
+    """The error of the source, which the pump remembers; 0 if there is none."""
+    cdef int error = error_of(pump.source)
+    remember(pump, error)
     return error
 
 
@@ -139,6 +168,9 @@ cdef bint copy(Pump *pump, char *room, Py_ssize_t size) noexcept nogil:
     if received == NOT_NOW:
         return False
     if received == 0:
+        if pump.source_error:  # recv(2) would have returned it
+            fail_of(pump, pump.source, pump.source_error)
+            return False
         pump.has_ended = True
         return True
     pump.full_reads = pump.full_reads + 1 if received == size else 0

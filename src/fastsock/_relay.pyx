@@ -19,7 +19,7 @@ from fastsock._object cimport SocketHead
 from fastsock._platform cimport fastsock_set_nonblocking
 from fastsock._pump cimport (
     FAILURE, HANG_UP, PUMP_ENDED, PUMP_FAILED, PUMP_READS, PUMP_WRITES, Pump, drain_pump,
-    end_pump, error_of, run_pump, start_pump,
+    end_pump, failure_of, run_pump, start_pump,
 )
 from fastsock._python cimport PyErr_CheckSignals
 from fastsock._self cimport head_of, is_socket, overrides, class_of_stdlib
@@ -123,8 +123,8 @@ def relay(a, b, /, *, idle_timeout=None):
     state.room = <char *>malloc(ROOM)
     if state.room == NULL:
         raise MemoryError()
-    start_pump(&state.forth, state.fd_a, state.fd_b)
-    start_pump(&state.back, state.fd_b, state.fd_a)
+    start_pump(&state.forth, state.fd_a, state.fd_b, &state.back)
+    start_pump(&state.back, state.fd_b, state.fd_a, &state.forth)
     try:
         if (fastsock_set_nonblocking(state.fd_a, True) < 0
                 or fastsock_set_nonblocking(state.fd_b, True) < 0):
@@ -252,7 +252,7 @@ cdef bint has_failed(Relay *state, int fd, Pump *from_it, Pump *to_it) noexcept 
     drain_pump(from_it, state.room, ROOM)  # what it had sent comes before its failure
     if from_it.state == PUMP_FAILED or (from_it.has_ended and to_it.state == PUMP_ENDED):
         return False  # the next turn of the loop sees it
-    state.error = error_of(fd)
+    state.error = failure_of(from_it)
     if state.error == 0:
         return False
     if state.error == EPIPE:  # of a reset behind the peer's half-close

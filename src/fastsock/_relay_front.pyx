@@ -19,11 +19,11 @@ from libc.stdint cimport int64_t
 cimport fastsock._libc as libc
 from fastsock._address cimport SocketAddress
 from fastsock._hub cimport Connection, Hub
-from fastsock._libc cimport AF_UNIX, EINPROGRESS, SOCK_STREAM
+from fastsock._libc cimport AF_UNIX, ECONNRESET, EINPROGRESS, EPIPE, SOCK_STREAM, sockaddr
 from fastsock._loop cimport Loop, TimerHandle, Watched
 from fastsock._pump cimport (
     FAILURE, HANG_UP, PUMP_ENDED, PUMP_FAILED, PUMP_READS, PUMP_WRITES, Pump, drain_pump,
-    end_pump, error_of, reset_on_close, run_pump, start_pump,
+    end_pump, error_of, failure_of, remember, reset_on_close, run_pump, start_pump,
 )
 from fastsock._readiness cimport READABLE, WRITABLE
 
@@ -78,14 +78,15 @@ cdef class Front(Connection):
     cdef bint has_ended
     cdef bint is_complete           # both pumps have ended: no reset
     cdef bint has_hung_up
+    cdef int early_error            # of the accepted fd, from before the rear was connected
     cdef int made_after             # so many fork()s
     cdef TimerHandle connect_timer
     cdef Pump forth
     cdef Pump back
 
     def __cinit__(self):
-        start_pump(&self.forth, -1, -1)  # pipes of 0 would be fds
-        start_pump(&self.back, -1, -1)
+        start_pump(&self.forth, -1, -1, &self.back)  # pipes of 0 would be fds
+        start_pump(&self.back, -1, -1, &self.forth)
 
     def __dealloc__(self):
         end_pump(&self.forth)
@@ -141,20 +142,30 @@ cdef class Front(Connection):
         return self.end()
 
     cdef int connected(self) except -1:
-        cdef int error = error_of(self.rear.fd)
+        """The attempt to connect is over: begin to move, or try the next address."""
+        cdef int error
+        if self.has_ended:  # earlier in this turn of the loop
+            return 0
+        error = error_of(self.rear.fd)
         self.is_connecting = False
-        if error:
+        # These two are errors of a connection that was established: RST in the place of
+        # SYN+ACK is ECONNREFUSED.
+        if error and error not in (ECONNRESET, EPIPE):
             self.drop_rear()
             self.refusals.append(f"{self.target!r}: {os.strerror(error)}")
             return self.connect_next()
         self.connect_timer.cancel()
         self.connect_timer = None
-        start_pump(&self.forth, self.fd, self.rear.fd)
-        start_pump(&self.back, self.rear.fd, self.fd)
-        return self.work(True, True)
+        start_pump(&self.forth, self.fd, self.rear.fd, &self.back)
+        start_pump(&self.back, self.rear.fd, self.fd, &self.forth)
+        remember(&self.forth, self.early_error)
+        remember(&self.back, error)
+        return self.fail() if error or self.early_error else self.work(True, True)
 
     def give_up(self):
         """Internal: the time for connecting is over."""
+        if self.has_ended:  # earlier in this turn of the loop
+            return
         logger.warning("a relay can't connect within %s s to %s", self.connect_timeout_s,
                        "; ".join([*self.refusals, f"{self.target!r}: no answer"]))
         self.end()
@@ -194,22 +205,35 @@ cdef class Front(Connection):
     cdef int hung_up(self, Watched side, int events) except -1:
         """One side has failed, or hung up: of AF_UNIX as its peer was closed, else as both
         directions were ended in order."""
-        cdef bint is_over
+        cdef Pump *from_it = &self.forth if side is self else &self.back
+        cdef int64_t moved = from_it.moved
         cdef int error
-        if self.is_connecting:
-            error = error_of(side.fd)
-            return self.end() if error or events & FAILURE else side.watch(0)
-        self.work(True, True)  # what it had sent comes before its failure
         if self.has_ended:
             return 0
-        if side is self:
-            is_over = self.forth.has_ended and self.back.state == PUMP_ENDED
-        else:
-            is_over = self.back.has_ended and self.forth.state == PUMP_ENDED
-        if is_over:  # all that it has to do with is done
-            return 0
-        error = error_of(side.fd)
+        if self.is_connecting:
+            return self.hung_up_early(events)
+        # What it had sent comes before its failure, and recv(2) before SO_ERROR: only
+        # until the error is taken does recv(2) tell FIN from RST.
+        drain_pump(from_it, self.loop.scratch, self.loop.scratch_size)
+        if from_it.moved != moved:
+            self.loop.touch(self)
+        self.work(True, True)
+        if self.has_ended or (from_it.has_ended and from_it.reverse.state == PUMP_ENDED):
+            return 0  # all that this side has to do with is done
+        error = failure_of(from_it)
         return self.fail() if error or events & FAILURE else 0
+
+    cdef int hung_up_early(self, int events) except -1:
+        """The client has failed or hung up, and the rear is not known to be connected."""
+        cdef SocketAddress peer
+        cdef int error = error_of(self.fd)
+        if not error and not events & FAILURE:
+            return self.watch(0)
+        self.early_error = error or ECONNRESET
+        peer.size = sizeof(peer.storage)
+        if libc.getpeername(self.rear.fd, <sockaddr *>&peer.storage, &peer.size) < 0:
+            return self.end()
+        return self.connected()  # its event comes in this turn, or in the next one
 
     cdef int fail(self) except -1:
         """Pass on what was received and is taken at once, and end by resets."""
