@@ -5,7 +5,10 @@ reported by a future. The connection itself is a transport like those that were 
 (_protocol).
 
 Rules: all happens in the loop's thread, but for the look-up of a name, which blocks and has a
-thread of its own. The future is settled once, in every way that an attempt can end.
+thread of its own. The future is completed once, in every way that an attempt can end: the
+attempt stays in `pending` until then, and the server completes what is left there when it
+is closed. So an attempt that was never started, or interrupted, or whose look-up ends after
+the loop is closed, completes as well.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ class Outgoing:
     server_hostname : str or None
     timeout_s : float
     pending : set
-        This object is in it until the attempt has ended.
+        The caller adds this object; it is removed when the future is done.
     """
 
     def __init__(self, loop: Loop, hub: Hub, make_protocol: Callable[[], _ServerProtocol],
@@ -65,7 +68,8 @@ class Outgoing:
         self._address = address
         self._timeout_s = timeout_s
         self._pending = pending
-        self._hub: Hub | None = None
+        self._hub: Hub | None = None  # while the attempt has no transport
+        self._is_started = False
         self._timer: TimerHandle | None = None
         self._watch: WhenWritable | None = None
         self._sock: socket | None = None
@@ -73,29 +77,16 @@ class Outgoing:
         self._errors: list[Exception] = []
         self._ending: Exception | None = None
         self._is_settling = False
-        self._has_begun = False
-        pending.add(self)
-
-    # From any thread.
-
-    def refuse(self, error: Exception) -> None:
-        """Settle the future of an attempt that never begins."""
-        try:
-            self._pending.remove(self)  # one thread succeeds
-        except KeyError:
-            return
-        if not self.is_cancelled():
-            self.future.set_exception(error)
 
     # In the loop's thread.
 
     def start(self) -> None:
         """Begin, at a turn of the loop."""
-        self._has_begun = True
-        self._hub = self._server_hub.for_outgoing(*self._for_hub, self)
-        self.future.add_done_callback(self._done)
-        self._timer = self._loop.call_later(self._timeout_s, self._time_is_over)
         try:
+            self._hub = self._server_hub.for_outgoing(*self._for_hub, self)
+            self._is_started = True
+            self.future.add_done_callback(self._done)
+            self._timer = self._loop.call_later(self._timeout_s, self._time_is_over)
             if self._targets is not None:
                 self._connect_next(iter(self._targets))
             else:
@@ -106,18 +97,26 @@ class Outgoing:
 
     def fail(self, error: Exception) -> None:
         """End the attempt; a transport in its handshake is ended by others, with this error."""
-        if not self._has_begun:
-            self.refuse(error)
-            return
-        if self._hub is None:
+        if self._hub is None and self._is_started:
             self._ending = error
             return
         hub, self._hub = self._hub, None
-        self._leave()
-        self._pending.discard(self)
-        hub.never_began()
-        if not self.is_cancelled():
-            self.future.set_exception(error)
+        try:
+            self._leave()
+            if hub is not None:
+                hub.never_began()
+        finally:
+            self.settle(error)
+
+    def settle(self, error: Exception) -> None:
+        """Complete the future with an exception, unless it is done."""
+        try:
+            if not self.is_cancelled() and not self.future.done():
+                self.future.set_exception(error)
+        except concurrent.futures.InvalidStateError:
+            pass  # two threads close the server
+        finally:
+            self._forget_if_done()
 
     # What a transport calls.
 
@@ -130,15 +129,15 @@ class Outgoing:
 
     def opened(self, transport: ProtocolTransport, protocol: object) -> None:
         """connection_made() was called."""
-        self._pending.discard(self)
-        self.future.set_result((transport, protocol))
+        try:
+            self.future.set_result((transport, protocol))
+        finally:
+            self._forget_if_done()
 
     def lost(self, reason: Exception | None) -> None:
         """The connection has ended without having been opened."""
-        self._pending.discard(self)
-        if not self.is_cancelled():
-            self.future.set_exception(reason or self._ending or ConnectionResetError(
-                errno.ECONNRESET, "the connection was closed before it was established"))
+        self.settle(reason or self._ending or ConnectionResetError(
+            errno.ECONNRESET, "the connection was closed before it was established"))
 
     # Its steps.
 
@@ -147,9 +146,9 @@ class Outgoing:
         try:
             found = look_up(self._address)
         except Exception as error:
-            self._loop.call_soon_threadsafe(self.fail, error)
+            self._call_in_loop(self.fail, error)
         else:
-            self._loop.call_soon_threadsafe(self._connect_next, iter(found))
+            self._call_in_loop(self._connect_next, iter(found))
 
     def _connect_next(self, targets: Iterator[_Target]) -> None:
         """Try the next address; without one, fail."""
@@ -232,12 +231,23 @@ class Outgoing:
 
     def _done(self, future: concurrent.futures.Future[Any]) -> None:
         if future.cancelled():  # in any thread
-            self._loop.call_soon_threadsafe(self._cancelled)
+            self._call_in_loop(self._cancelled)
 
     def _cancelled(self) -> None:
         if self._transport is not None:
             self._transport.abort()
         self.fail(concurrent.futures.CancelledError())
+
+    def _call_in_loop(self, function: Callable[..., object], *arguments: Any) -> None:
+        """From another thread, which may be too late."""
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            pass  # the server is closed: it completes the future
+
+    def _forget_if_done(self) -> None:
+        if self.future.done():  # else KeyboardInterrupt came before: the server's end repeats it
+            self._pending.discard(self)
 
     def _stop_watching(self) -> None:
         if self._watch is not None:

@@ -70,6 +70,7 @@ class BaseServer:
             "idle_timeout": idle_timeout, "ssl_context": ssl_context, "unix_mode": unix_mode,
             "busy_poll_us": busy_poll_us})
         self._is_closed = True
+        self._is_ending = False
         self._grace_s = 0.0  # said by shutdown()
         self._shutting_down = False
         # Held by serve_forever(). A plain lock: those of threading stay held where memory lacks.
@@ -82,7 +83,6 @@ class BaseServer:
         self._paths: list[tuple[str, tuple[int, int] | None]] = []
         self._listeners: list[Listener] = []
         self._outgoing: set[Outgoing] = set()  # that are being made
-        self._is_ending = False
         loop: Loop | None = None
         try:
             # Those of `sock`, and of systemd, are removed by the one that bound them.
@@ -143,13 +143,24 @@ class BaseServer:
         Parameters
         ----------
         grace : float
-            Seconds.
+            Seconds, 0 or more.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a `grace` that is not such a number.
         """
-        grace = float(grace)
-        if grace != grace:
-            raise ValueError("grace must be a number of seconds, not NaN")
-        self._grace_s = grace
-        self._loop.call_soon_threadsafe(self._begin_shutdown)
+        try:
+            is_duration = grace >= 0  # False for a NaN
+        except TypeError:
+            raise TypeError(f"grace must be 0 or more seconds, not {grace!r}") from None
+        if not is_duration:
+            raise ValueError(f"grace must be 0 or more seconds, not {grace!r}")
+        self._grace_s = float(grace)
+        try:
+            self._loop.call_soon_threadsafe(self._begin_shutdown)
+        except RuntimeError:
+            pass  # the server is closed
 
     def close(self) -> None:
         """Close listening sockets and connections; a running server is shut down first.
@@ -174,15 +185,24 @@ class BaseServer:
         if self._is_closed:
             return
         # Each step may be repeated, where KeyboardInterrupt comes between.
-        self._is_ending = True
+        self._is_ending = True  # first: no attempt of connect() begins from now on
         self._stop_listening()
         for outgoing in list(self._outgoing):
-            outgoing.fail(server_was_closed())
+            outgoing.fail(ConnectionAbortedError("the server was closed"))
         self._loop.end_all(silently=self._is_inherited)
         self._loop.close()
+        # Another thread may have called connect() since. An attempt is in the set before it is
+        # scheduled, and a closed loop schedules none: so no attempt is missed here.
+        for outgoing in list(self._outgoing):
+            outgoing.settle(ConnectionAbortedError("the server was closed"))
         self._is_closed = True
-        for outgoing in list(self._outgoing):  # connect() was called too late for the loop
-            outgoing.refuse(server_was_closed())
+
+    def _begin_attempt(self, outgoing: Outgoing) -> None:
+        """In the loop's thread, or in the one that ends the server."""
+        if self._is_ending:
+            outgoing.fail(ConnectionAbortedError("the server was closed"))
+        else:
+            outgoing.start()
 
     def __enter__(self) -> Self:
         return self
@@ -244,8 +264,19 @@ class BaseServer:
     # Callbacks.
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Have the server's thread call `callback`; from any thread or signal handler."""
-        self._loop.call_soon_threadsafe(callback, *arguments)
+        """Have the server's thread call `callback`; from any thread or signal handler.
+
+        Raises
+        ------
+        TypeError
+            `callback` is not callable.
+        RuntimeError
+            The server is closed.
+        """
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            raise RuntimeError("this server is closed") from None
 
     def call_later(self, delay: float, callback: Callable[..., object],
                    *arguments: Any) -> TimerHandle:
@@ -255,8 +286,18 @@ class BaseServer:
         -------
         TimerHandle
             With cancel(), cancelled() and when().
+
+        Raises
+        ------
+        TypeError, ValueError
+            `callback` is not callable, or `delay` is not a number.
+        RuntimeError
+            The server is closed.
         """
-        return self._loop.call_later(delay, callback, *arguments)
+        try:
+            return self._loop.call_later(delay, callback, *arguments)
+        except RuntimeError:
+            raise RuntimeError("this server is closed") from None
 
     @property
     def addresses(self) -> list[Any]:
@@ -392,20 +433,16 @@ class Server(BaseServer):
 
         outgoing = Outgoing(self._loop, self._hub, protocol_factory, address, ssl_context,
                             server_hostname, float(connect_timeout), self._outgoing)
-        if self._thread == threading.get_ident():
-            self._loop.call_soon(self._start, outgoing)
-        else:
-            self._loop.call_soon_threadsafe(self._start, outgoing)
-        if self._is_closed:  # meanwhile, by another thread: the loop runs no more
-            outgoing.refuse(server_was_closed())
+        self._outgoing.add(outgoing)  # before it is scheduled: see _end()
+        try:
+            if self._thread == threading.get_ident():
+                self._loop.call_soon(self._begin_attempt, outgoing)
+            else:
+                self._loop.call_soon_threadsafe(self._begin_attempt, outgoing)
+        except RuntimeError:  # the loop was closed since the check above
+            self._outgoing.discard(outgoing)
+            raise RuntimeError("this server is closed") from None
         return outgoing.future
-
-    def _start(self, outgoing: Outgoing) -> None:
-        """In the loop's thread: begin an attempt, unless the server is ending."""
-        if self._is_ending:
-            outgoing.refuse(server_was_closed())
-        else:
-            outgoing.start()
 
 
 _servers: weakref.WeakSet[BaseServer] = weakref.WeakSet()
@@ -418,11 +455,6 @@ def _begin_again() -> None:
 
 # Not by `os`, where a program may have replaced it.
 posix.register_at_fork(after_in_child=_begin_again)
-
-
-def server_was_closed() -> ConnectionAbortedError:
-    """The exception of an outgoing connection that the server's end came before."""
-    return ConnectionAbortedError("the server was closed")
 
 
 def check_options(function: str, options: Mapping[str, object],

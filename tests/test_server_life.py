@@ -95,7 +95,9 @@ def test_a_closed_server(options):
     with pytest.raises(RuntimeError, match="this server is closed"):
         server.serve_forever()
     server.shutdown()
-    server.call_soon_threadsafe(print)
+    for call in (lambda: server.call_soon_threadsafe(print), lambda: server.call_later(1, print)):
+        with pytest.raises(RuntimeError, match="this server is closed"):
+            call()
     server.close()
 
 
@@ -233,10 +235,11 @@ def test_who_waits_to_be_accepted_is_served(options, count):
             assert read_all(client) == b"x"
 
 
-@pytest.mark.parametrize("grace", ["much", None, float("nan")], ids=str)
-def test_times_that_are_refused(options, grace):
+@pytest.mark.parametrize(("grace", "error"), [
+    ("much", TypeError), (None, TypeError), (float("nan"), ValueError), (-1, ValueError)], ids=str)
+def test_times_that_are_refused(options, grace, error):
     with fastsock.Server(Echo, LOCAL, **options) as server:
-        with pytest.raises((TypeError, ValueError)):
+        with pytest.raises(error, match=f"grace must be 0 or more seconds, not {grace!r}"):
             server.shutdown(grace)
 
 

@@ -62,6 +62,7 @@ cdef class Loop:
     cdef int drop(self, Watched watched) except -1
     cdef void touch(self, Watched watched) noexcept
     cdef void forget_idle(self, Watched watched) noexcept
+    cdef int check_open(self) except -1
     cdef int wake(self) except -1
     cdef int run_soon(self) except -1
     cdef int run_timers(self) except -1

@@ -167,6 +167,9 @@ cdef class Loop:
             libc.close(self.wake_writer)
             self.wake_reader = self.wake_writer = wake_up.fd = -1
         self.readiness.close()
+        # As in asyncio: no callback is accepted any more, and what is left is dropped.
+        self.soon.clear()
+        self.timers.clear()
 
     def begin_again(self, is_running):
         """After fork(), in the child: readiness and a pipe of its own, under the same numbers,
@@ -301,18 +304,33 @@ cdef class Loop:
     # Callbacks.
 
     def call_soon_threadsafe(self, callback, *arguments):
-        """Call it at the next turn of the loop; from any thread or signal handler."""
-        self.soon.append((callback, arguments))
+        """Call it at the next turn of the loop; from any thread or signal handler.
+
+        Raises
+        ------
+        TypeError
+            `callback` is not callable.
+        RuntimeError
+            The loop is closed. Without this error `callback` was scheduled before close().
+        """
+        check_callback(callback)
+        with cython.critical_section(self):  # serialised with close()
+            self.check_open()
+            self.soon.append((callback, arguments))
         self.wake()
 
     def call_soon(self, callback, *arguments):
         """Call it at the next turn; from the loop's thread."""
+        check_callback(callback)
+        self.check_open()
         self.soon.append((callback, arguments))
 
     def call_later(self, delay, callback, *arguments):
         """Call it after `delay` seconds; returns a handle with cancel()."""
         cdef TimerHandle handle = TimerHandle.__new__(TimerHandle)
         cdef double seconds = delay
+        check_callback(callback)
+        self.check_open()
         if seconds != seconds:
             raise ValueError("delay must be a number of seconds, not NaN")
         seconds = min(max(seconds, 0.0), 1e9)
@@ -327,6 +345,11 @@ cdef class Loop:
         """End run() at its next turn; from any thread or signal handler."""
         self.is_stopped = True
         self.wake()
+
+    cdef int check_open(self) except -1:
+        if self.wake_reader < 0:
+            raise RuntimeError("this loop is closed")
+        return 0
 
     cdef int wake(self) except -1:
         # With the GIL held, or in turn: the loop's thread may be about to close() it.
@@ -374,8 +397,7 @@ cdef class Loop:
         cdef int64_t turn_ns
         if self.is_running:
             raise RuntimeError("this loop runs already")
-        if self.wake_reader < 0:
-            raise RuntimeError("this loop is closed")
+        self.check_open()
         previous = None
         self.is_running = True
         try:
@@ -452,6 +474,12 @@ cdef object take_wake_up_fd(int fd):
         signal.set_wakeup_fd(previous)
         return None
     return previous
+
+
+cdef int check_callback(object callback) except -1:
+    if not callable(callback):
+        raise TypeError(f"callback must be callable, not {callback!r}")
+    return 0
 
 
 cdef int call_back(object callback, object arguments) except -1:
