@@ -133,17 +133,17 @@ def test_connect_in_another_thread_while_the_loop_is_closed(options, target, whe
         assert not futures and not server._outgoing
 
 
-def test_connect_in_a_race_with_close(options, target):
+def test_connect_in_a_race_with_close(options, tmp_path):
     """Whatever the interleaving, each future is done."""
-    for _ in range(20):
+    for _ in range(10):
         server = fastsock.Server(Recording, LOCAL, **options)
         running, futures, raised = threading.Event(), [], []
         server.call_soon_threadsafe(running.set)
 
         def connects():
             try:
-                while True:
-                    futures.append(server.connect(Recording, target, connect_timeout=600))
+                for _ in range(500):
+                    futures.append(server.connect(Recording, str(tmp_path / "nothing")))
             except RuntimeError as error:
                 raised.append(str(error))
 
@@ -155,7 +155,7 @@ def test_connect_in_a_race_with_close(options, target):
         server.close()
         connecting.join(TIMEOUT_S)
         serving.join(TIMEOUT_S)
-        assert raised == ["this server is closed"]
+        assert raised in ([], ["this server is closed"])
         assert not concurrent.futures.wait(futures, TIMEOUT_S).not_done
         assert not server._outgoing
 
