@@ -517,3 +517,33 @@ def test_a_name_of_the_wrong_form(serve_ours, tls):
     server = serve_ours(Echo)
     with pytest.raises(ValueError):
         settled(server, server.address, tls.client, ".example")
+
+
+# -- what is known afterwards ---------------------------------------------------------------------
+
+@pytest.mark.parametrize("ending", ["close", "abort", "peer"])
+def test_the_peers_name_after_the_end(serve_ours, listener, ending):
+    """As in asyncio, also if it was not asked for before."""
+    server = serve_ours()
+    future = connect(server, listener.getsockname())
+    peer, _ = listener.accept()
+    with peer:
+        transport, protocol = future.result(TIMEOUT_S)
+        if ending != "peer":
+            server.call(getattr(transport, ending))
+    protocol.wait_for("lost")
+    server.call(lambda: None)
+    assert server.call(transport.get_extra_info, "peername") == listener.getsockname()
+
+
+def test_a_long_name_of_an_accepted_peer_after_the_end(tmp_path):
+    own = str(tmp_path / "client-with-a-path-of-some-length")
+    with Ours(Recording, str(tmp_path / "server")) as server, \
+            socket.socket(socket.AF_UNIX) as client:
+        client.bind(own)
+        client.connect(server.address)
+        protocol = server.protocol()
+        client.close()
+        protocol.wait_for("lost")
+        server.call(lambda: None)
+        assert server.call(protocol.transport.get_extra_info, "peername") == own

@@ -264,7 +264,10 @@ def begin_connection(fd, Hub hub, family):
     from now on, also where this raises."""
     cdef SocketAddress peer
     cdef ProtocolTransport made = ProtocolTransport.__new__(ProtocolTransport, MADE_BY_SERVER)
-    peer.size = 0  # the kernel is asked for it, if it is wanted
+    # Now: the kernel does not know it any more once the connection has ended.
+    peer.size = sizeof(peer.storage)
+    if libc.getpeername(fd, <libc.sockaddr *>&peer.storage, &peer.size) < 0:
+        peer.size = 0
     made.begin(fd, hub, family, &peer)
     return made
 

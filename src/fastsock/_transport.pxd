@@ -17,6 +17,7 @@ cdef class Transport(Sender):
     cdef Py_ssize_t tls_answers         # bytes of TLS itself, said while others waited to be sent
     cdef bytes unread                   # decrypted, when reading was paused; or None
     cdef object sock                    # made for get_extra_info("socket")
+    cdef object long_peer_name          # of a peer whose address `peer` has no room for
     cdef object sock_name               # what get_extra_info("sockname") returned last
     cdef object reason                  # the exception that ended it
     cdef int family
@@ -27,7 +28,7 @@ cdef class Transport(Sender):
     cdef unsigned char comes_large      # what arrived last was
     cdef unsigned char has_sock         # `sock` was made: it closes the fd where nobody else does
     cdef unsigned char lost_writes      # after the end, up to the one that is logged
-    cdef unsigned char peer_size        # 0: ask the kernel
+    cdef unsigned char peer_size        # 0: the name is long, or not known
     cdef unsigned char[PEER_ROOM] peer
 
     cdef int establish(self) except -1

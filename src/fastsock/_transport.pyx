@@ -18,7 +18,7 @@ from cpython.ref cimport Py_DECREF
 from libc.string cimport memcpy
 
 cimport fastsock._libc as libc
-from fastsock._address cimport SocketAddress
+from fastsock._address cimport SocketAddress, from_sockaddr
 from fastsock._buffers cimport borrow_readable
 from fastsock._hub cimport Hub
 from fastsock._libc cimport EAGAIN, EINTR, EWOULDBLOCK
@@ -70,6 +70,8 @@ cdef class Transport(Sender):
         if peer.size <= PEER_ROOM:
             self.peer_size = peer.size
             memcpy(self.peer, &peer.storage, peer.size)
+        else:  # a path
+            self.long_peer_name = from_sockaddr(peer)
         hub.loop.adopt(self, READABLE)
         hub.connections += 1
         self.is_active()

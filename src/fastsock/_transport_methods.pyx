@@ -260,6 +260,8 @@ cdef class ServerTransport(Transport):
     cdef object peer_name(self):
         cdef SocketAddress address
         if self.peer_size == 0:
+            if self.long_peer_name is not None:
+                return self.long_peer_name
             return self.name_by(libc.getpeername)
         memcpy(&address.storage, self.peer, self.peer_size)
         address.size = self.peer_size
