@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 
-from tests.protocol_servers import Buffering, Recording, read_exactly
+from tests.protocol_servers import Buffering, Recorder, Recording, read_exactly
 
 KINDS = {"plain": Recording, "buffered": Buffering}
 ALL = pytest.mark.parametrize("first, second", [
@@ -289,3 +289,22 @@ def test_a_buffer_updated_that_is_replaced(serve):
     protocol.wait_for_bytes(1)
     client.sendall(b"y")
     assert protocol.wait_for_bytes(9) == b"xsecond:y"
+
+
+@pytest.mark.parametrize("serve", ["asyncio", "epoll", "poll"], indirect=True)
+def test_a_class_of_no_kind_with_the_methods_of_both(serve):
+    """It is a Protocol, as for asyncio, which looks for BufferedProtocol's base."""
+    class Both(Recorder):
+        def data_received(self, data):
+            self.note_data(data)
+
+        def get_buffer(self, sizehint):
+            raise AssertionError("get_buffer() was called")
+
+        def buffer_updated(self, count):
+            raise AssertionError("buffer_updated() was called")
+
+    server = serve(Both)
+    client, protocol = server.accept()
+    client.sendall(b"hello")
+    assert protocol.wait_for_bytes(5) == b"hello"

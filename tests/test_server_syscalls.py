@@ -19,11 +19,9 @@ SERVER = """
 import os, socket, subprocess, sys, threading
 import fastsock
 
-class Protocol:
+class Base:
     def connection_made(self, transport):
         self.transport = transport
-    def data_received(self, data):
-        pass
     def eof_received(self):
         pass
     def pause_writing(self):
@@ -33,7 +31,11 @@ class Protocol:
     def connection_lost(self, error):
         server.shutdown()
 
-class Buffered(Protocol):
+class Protocol(Base):
+    def data_received(self, data):
+        pass
+
+class Buffered(Base):
     def __init__(self):
         self.buffer = bytearray(1000)
     def get_buffer(self, size):

@@ -31,14 +31,15 @@ cdef str GET_BUFFER = "get_buffer"
 
 cdef bint fills_buffers(object protocol) except -1:
     """Is it a BufferedProtocol? For asyncio that is a question of the class, so that a proxy
-    with every attribute is a Protocol. A class without asyncio's bases is known by its methods."""
+    with every attribute is a Protocol. A class without asyncio's bases is known by its methods;
+    with those of both it is a Protocol, as in asyncio."""
     protocols = sys.modules.get("asyncio.protocols")
     if protocols is not None:
         if isinstance(protocol, protocols.BufferedProtocol):
             return True
         if isinstance(protocol, protocols.Protocol):
             return False
-    return hasattr(protocol, "buffer_updated")
+    return hasattr(protocol, "buffer_updated") and not hasattr(protocol, "data_received")
 
 
 cdef class ProtocolTransport(ServerTransport):
