@@ -302,6 +302,9 @@ def test_an_on_disconnect_that_raises(log):
         served.turn()
         assert served.server.connection_count == 0
     assert errors(log) == [LookupError] * 3
+    assert all(record.getMessage().startswith("on_disconnect() of ")
+               and record.getMessage().endswith(" raised")  # it had ended already
+               for record in log.records if record.exc_info)
     assert all(len(calls) == 3 for calls in recorder.calls.values())
 
 

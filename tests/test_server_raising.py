@@ -143,3 +143,29 @@ def test_what_was_written_before_abort_is_sent(serve):
     client.sendall(b"x")
     assert read_all(client) == b"sorry"
     assert protocol.wait_for("lost") == ("lost", None)
+
+
+@pytest.mark.parametrize("where", ["factory", "connection_made", "data_received",
+                                   "connection_lost"])
+def test_the_log_names_what_raised(serve_ours, caplog, where):
+    """And reports a connection as closed only where the exception closes it."""
+    made = raising_in(where) if where != "factory" else None
+
+    def factory():
+        if made is None:
+            raise Weary
+        return made()
+
+    server = serve_ours(factory)
+    client = server.connect()
+    if where == "data_received":
+        client.sendall(b"x")
+    if where == "connection_lost":
+        client.shutdown(socket.SHUT_WR)
+    assert read_all(client) == b""
+    server.call(lambda: None)
+    record, = records_of_ours(caplog)
+    name = "the protocol factory" if where == "factory" else f"{where}()"
+    assert record.getMessage().startswith(f"{name} of <ProtocolTransport ")
+    assert record.getMessage().endswith(
+        "> raised" if where == "connection_lost" else "> raised: the connection is closed")

@@ -80,12 +80,14 @@ cdef class ProtocolTransport(ServerTransport):
     cdef int opened(self) except -1:
         if self.hub.waiter is not None and self.hub.waiter.is_cancelled():
             return self.fail(None)
+        cdef str called = "the protocol factory"
         try:
             protocol = self.hub.make_protocol()
             self.use(protocol)
+            called = "connection_made()"
             protocol.connection_made(self)
         except BaseException:
-            self.callback_raised("connection_made()")
+            self.callback_raised(called)
         else:
             if self.hub.waiter is not None:
                 waiter = self.hub.waiter

@@ -315,7 +315,8 @@ cdef class Transport(Sender):
         return self.end()
 
     cdef int callback_raised(self, str what) except -1:
-        """Log the exception that is being handled, and end the connection with it.
+        """Log the exception that is being handled, and end the connection with it, unless it
+        has ended already.
 
         KeyboardInterrupt and SystemExit go on, and leave the loop. Every other is met
         here, also those that are no Exception, such as asyncio.CancelledError.
@@ -323,6 +324,9 @@ cdef class Transport(Sender):
         error = sys.exc_info()[1]
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise error
+        if self.is_ending:
+            logger.error("%s of %r raised", what, self, exc_info=error)
+            return 0
         logger.error("%s of %r raised: the connection is closed", what, self, exc_info=error)
         if self.is_dispatching and self.pending_size:
             self.flush()  # what was written before, as far as the kernel takes it
