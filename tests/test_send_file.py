@@ -52,15 +52,33 @@ def test_a_part_of_a_file(serve_ours, file, offset, count):
     assert read_all(client) == b"before " + DATA[offset:end]
 
 
-@pytest.mark.parametrize("offset, count", [
-    (-1, None), (-1, 5), (0, -1), (len(DATA) + 1, None), (0, len(DATA) + 1), (len(DATA), 1)])
-def test_what_the_file_has_not(serve_ours, file, offset, count):
+@pytest.mark.parametrize("offset, count, wrong", [
+    (-1, None, "offset"), (-1, 5, "offset"), (0, -1, "count"), (len(DATA) + 1, None, "offset"),
+    (0, len(DATA) + 1, "count"), (len(DATA), 1, "count")])
+def test_what_the_file_has_not(serve_ours, file, offset, count, wrong):
     server = serve_ours()
     client, protocol = server.accept()
-    with pytest.raises(ValueError, match=f"the file has {len(DATA)} bytes"):
+    most = len(DATA) if wrong == "offset" else len(DATA) - offset
+    value = offset if wrong == "offset" else count
+    with pytest.raises(ValueError, match=f"{wrong} must be 0 to {most}, .* not {value}$"):
         server.call(protocol.transport.send_file, file, offset, count)
     server.call(protocol.transport.write, b"goes on")
     assert read_exactly(client, 7) == b"goes on"
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (("name",), "file must be a binary file with a fileno(), not 'name'"),
+    ((None,), "file must be a binary file with a fileno(), not None"),
+    (("3",), "offset must be an int, not '3'"), ((1.5,), "offset must be an int, not 1.5"),
+    ((0, "3"), "count must be an int or None, not '3'")])
+def test_arguments_of_the_wrong_type(serve_ours, file, arguments, text):
+    server = serve_ours()
+    client, protocol = server.accept()
+    if not text.startswith("file"):
+        arguments = (file, *arguments)
+    with pytest.raises(TypeError) as caught:
+        server.call(protocol.transport.send_file, *arguments)
+    assert str(caught.value) == text
 
 
 def test_one_file_at_a_time_and_nothing_behind_it(serve_ours, large):
@@ -327,7 +345,7 @@ def test_a_file_that_is_closed_or_is_none(serve_ours, file):
     for wrong in ("3", None, 1.5):
         with pytest.raises(TypeError):
             server.call(protocol.transport.send_file, Odd(wrong))
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError):
         server.call(protocol.transport.send_file, 3)
     server.call(protocol.transport.write, b"goes on")
     assert read_exactly(client, 7) == b"goes on"

@@ -160,6 +160,20 @@ def test_set_write_buffer_limits(serve):
             assert server.call(transport.get_write_buffer_limits) == expected
 
 
+@pytest.mark.parametrize("serve", ["asyncio", "epoll", "poll"], indirect=True)
+def test_limits_that_are_floats(serve):
+    server = serve()
+    _, protocol = server.accept()
+    transport = protocol.transport
+    for limits in ((10.5, 2.5), (10.5, None), (float("inf"), 0), (1 << 80, 1 << 79)):
+        server.call(transport.set_write_buffer_limits, *limits)
+    server.call(transport.set_write_buffer_limits, 10.5, 2.5)
+    low, high = server.call(transport.get_write_buffer_limits)
+    assert (int(low), int(high)) == (2, 10)
+    with pytest.raises(ValueError):
+        server.call(transport.set_write_buffer_limits, float("nan"))
+
+
 def test_limits_that_are_refused(serve):
     server = serve()
     _, protocol = server.accept()

@@ -5,6 +5,7 @@ protocol moves between asyncio, uvloop and here unchanged.
 """
 
 import os
+import sys
 
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.string cimport memcpy
@@ -104,8 +105,10 @@ cdef class ServerTransport(Transport):
 
         Raises
         ------
+        TypeError
+            `file` has no fileno(), or `offset` or `count` is not an int.
         ValueError
-            For what the file has not.
+            For an `offset` or `count` beyond the end of the file.
         OSError
             The descriptor can't be duplicated (EBADF, EMFILE).
         NotImplementedError
@@ -120,17 +123,28 @@ cdef class ServerTransport(Transport):
             raise NotImplementedError("files can't be sent by sendfile(2) under TLS")
         if self.is_eof_wanted or self.region is not None:
             raise RuntimeError("send_file() after write_eof(), or while a file is being sent")
+        try:
+            fileno = file.fileno
+        except AttributeError:
+            raise TypeError(
+                f"file must be a binary file with a fileno(), not {file!r}") from None
+        if not hasattr(offset, "__index__"):
+            raise TypeError(f"offset must be an int, not {offset!r}")
+        if count is not None and not hasattr(count, "__index__"):
+            raise TypeError(f"count must be an int or None, not {count!r}")
         region = FileRegion.__new__(FileRegion)
         # First: what is checked and what is sent must be the same file.
-        region.fd = fcntl(PyNumber_Index(file.fileno()), F_DUPFD_CLOEXEC, 0)
+        region.fd = fcntl(PyNumber_Index(fileno()), F_DUPFD_CLOEXEC, 0)
         if region.fd < 0:
             raise_errno(libc.errno)
         size = os.fstat(region.fd).st_size
+        if not 0 <= offset <= size:
+            raise ValueError(f"offset must be 0 to {size}, the size of the file, not {offset}")
         if count is None:
             count = size - offset
-        if not 0 <= offset <= offset + count <= size:
-            raise ValueError(f"the file has {size} bytes: {count} from {offset} on are not "
-                             "there")
+        if not 0 <= count <= size - offset:
+            raise ValueError(f"count must be 0 to {size - offset}, which the file has from "
+                             f"offset {offset} on, not {count}")
         if self.closing or count == 0:
             return
         region.offset = offset
@@ -192,9 +206,9 @@ cdef class ServerTransport(Transport):
 
         Parameters
         ----------
-        high : int or None
+        high : int, float or None
             Above so many bytes that wait, pause_writing() is called.
-        low : int or None
+        low : int, float or None
             At or below so many, resume_writing() is called.
         """
         if high is None:
@@ -203,8 +217,9 @@ cdef class ServerTransport(Transport):
             low = high // 4
         if not high >= low >= 0:
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self.high_water = high
-        self.low_water = low
+        # Floats are limits, too, also an infinite one; a queue's size is a whole number.
+        self.high_water = int(min(high, sys.maxsize))
+        self.low_water = int(min(low, sys.maxsize))
         self.adjust()
 
     def get_write_buffer_limits(self):
