@@ -24,7 +24,7 @@ from fastsock._errors cimport attach, raise_errno
 from fastsock._gather cimport Progress, send_all_of
 from fastsock._libc cimport AF_UNIX, SOCK_STREAM
 from fastsock._object cimport SocketHead
-from fastsock._pieces cimport check_pieces, report, take_all
+from fastsock._pieces cimport check_pieces, is_exact, report, take_all
 from fastsock._platform cimport fastsock_peer_credentials
 from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
@@ -57,6 +57,12 @@ cdef class ExtraMethods:
         TimeoutError, BlockingIOError, OSError
             With `.partial`. The socket's timeout bounds the whole call (each receive
             of a class that has its own).
+
+        Notes
+        -----
+        Through a class's own recv or recv_into, what ends it early also has
+        `.partial_is_exact`. False: a signal handler raised inside that method, or it raised
+        something other than an OSError, and it may have received more than `.partial`.
         """
         cdef SocketHead *head = head_of(self)
         cdef char[STACK_SIZE] stack
@@ -86,7 +92,7 @@ cdef class ExtraMethods:
         Raises
         ------
         As recv_exactly(); `.partial` is a copy of what arrived, which is also at the
-        start of the buffer.
+        start of the buffer. `.partial_is_exact` as there.
         """
         cdef SocketHead *head = head_of(self)
         cdef BufferView view
@@ -270,9 +276,10 @@ cdef int send_by_methods(object self, object buffer, object flags, Py_ssize_t *s
         try:
             found = self.send(left[sent[0]:], *given)
         except BaseException as error:
-            # Other than an OSError it may be a signal handler's, after the send.
-            if type(self).send is not cls.send and not isinstance(error, OSError):
-                sent[0] = -1
+            if type(self).send is not cls.send:
+                count, sent[0] = sent[0], -1  # also if there is no memory to find out
+                if is_exact(error):
+                    sent[0] = count
             raise
         count = as_size(found)
         if not 0 < count <= size - sent[0]:
@@ -323,20 +330,29 @@ cdef int fill_any(object self, SocketHead *head, char *memory, Py_ssize_t size,
         fill(head, memory, size, is_plain_memory, filled)
         return 0
     cdef object room = memoryview(buffer).cast("B")
-    has_own_recv_into = type(self).recv_into is not class_of_sockets().recv_into
+    cdef bint is_known = True   # is `filled` all that was received?
+    cls = class_of_sockets()
+    has_own_recv_into = type(self).recv_into is not cls.recv_into
+    is_plain_recv = not has_own_recv_into and type(self).recv is cls.recv
     deadline_ns = deadline_after(head.timeout_ns)
-    while filled[0] < size:
-        if has_own_recv_into:
-            count = self.recv_into(room[filled[0]:])
-        else:
-            data = self.recv(size - filled[0])
-            count = len(data)
-            room[filled[0]:filled[0] + <Py_ssize_t>count] = data
-        if count == 0:
-            break
-        filled[0] += <Py_ssize_t>count
-        if filled[0] < size and has_passed(deadline_ns):
-            raise TimeoutError("timed out")
+    try:
+        while filled[0] < size:
+            is_known = is_plain_recv
+            if has_own_recv_into:
+                count = self.recv_into(room[filled[0]:])
+            else:
+                data = self.recv(size - filled[0])
+                count = len(data)
+                room[filled[0]:filled[0] + <Py_ssize_t>count] = data
+            filled[0] += <Py_ssize_t>count
+            is_known = True
+            if count == 0:
+                break
+            if filled[0] < size and has_passed(deadline_ns):
+                raise TimeoutError("timed out")
+    except BaseException as error:
+        attach(error, "partial_is_exact", is_known or is_exact(error))
+        raise
     return 0
 
 

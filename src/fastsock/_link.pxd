@@ -11,13 +11,16 @@ cdef class Link:
     cdef object receive_method  # recv, or recv_into where only that is its own
     cdef bint receives_into
     cdef object send_method     # send, or None where only sendall is its own
-    cdef bint send_is_plain     # that of a socket: if it raises, it has sent nothing
+    cdef bint receive_is_plain  # that of a socket: if it raises, it has received nothing
+    cdef bint send_is_plain     # and this one has sent nothing
     cdef bint is_broken         # how much a send of the class sent is not known
+    cdef bint is_receive_broken # how much a recv of the class received is not known
     cdef bint has_ended
 
     cdef Budget budget(self)
     cdef Py_ssize_t receive(self, char *memory, Py_ssize_t size, bint is_plain_memory,
                             Budget *budget) except -1
+    cdef object receive_by_method(self, Py_ssize_t size)
     cdef int send(self, Outbox outbox, Budget *budget) except -1
     cdef int send_front(self, Outbox outbox, Budget *budget, Py_ssize_t *sent) except -1
     cdef int send_by_method(self, object part, Py_ssize_t *sent) except -1

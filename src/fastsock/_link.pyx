@@ -17,6 +17,7 @@ from fastsock._errors cimport attach
 from fastsock._gather cimport send_all_of
 from fastsock._libc cimport SOCK_STREAM
 from fastsock._outbox cimport Outbox, parts_left
+from fastsock._pieces cimport is_exact
 from fastsock._platform cimport FASTSOCK_IOV_MAX
 from fastsock._python cimport BufferView, PyBuffer_Release, PyErr_CheckSignals
 from fastsock._self cimport TRANSFERS, class_of_sockets, class_of_stdlib, head_of, is_socket
@@ -42,16 +43,16 @@ cdef class Link:
                 self.head = head_of(sock)
                 return
             self.receives_into = not is_own(cls, "recv", ours) and is_own(cls, "recv_into", ours)
-            if not is_own(cls, "send", ours) and is_own(cls, "sendall", ours):
-                self.receive_method = sock.recv_into if self.receives_into else sock.recv
-                return
         elif not (hasattr(sock, "send") and hasattr(sock, "recv")):
             raise TypeError("a Stream takes a connected SOCK_STREAM socket, or an object with "
                             f"recv() and send(), not {sock!r} ({type(sock).__name__})")
         self.receive_method = sock.recv_into if self.receives_into else sock.recv
+        self.receive_is_plain = is_plain_method(self.receive_method)
+        if (is_socket(sock) and not is_own(cls, "send", ours)
+                and is_own(cls, "sendall", ours)):
+            return
         self.send_method = sock.send
-        self.send_is_plain = (type(self.send_method) is BuiltinMethodType
-                              and is_socket(self.send_method.__self__))
+        self.send_is_plain = is_plain_method(self.send_method)
 
     cdef Budget budget(self):
         """The time that one operation may take: the socket's timeout."""
@@ -76,13 +77,7 @@ cdef class Link:
         if self.head != NULL:
             count = receive_by_call(self.head, memory, size, 0, is_plain_memory, NULL, budget)
         else:
-            # Not into our memory: a method may keep the view that it is given.
-            if self.receives_into:
-                data = bytearray(size)
-                count = self.receive_method(data)
-                data = memoryview(data)[:count]
-            else:
-                data = self.receive_method(size)
+            data = self.receive_by_method(size)
             borrow_readable(data, &view)
             try:
                 count = view.len
@@ -95,6 +90,27 @@ cdef class Link:
         if count == 0:
             self.has_ended = True
         return count
+
+    cdef object receive_by_method(self, Py_ssize_t size):
+        """By the class's recv(), or by its recv_into() where only that is its own."""
+        cdef Py_ssize_t count
+        if self.is_receive_broken:
+            raise OSError(f"{type(self.sock).__name__}."
+                          f"{'recv_into' if self.receives_into else 'recv'}() was interrupted "
+                          "before: how much it received is not known, so nothing more is read")
+        # Not into our memory: a method may keep the view that it is given.
+        data = bytearray(size) if self.receives_into else size
+        try:
+            found = self.receive_method(data)
+        except BaseException as error:
+            if not self.receive_is_plain:
+                self.is_receive_broken = True  # also if there is no memory to find out
+                self.is_receive_broken = not is_exact(error)
+            raise
+        if not self.receives_into:
+            return found
+        count = found
+        return memoryview(data)[:count]
 
     cdef int send(self, Outbox outbox, Budget *budget) except -1:
         """Send all within a budget. On failure the rest stays in the outbox, and the exception
@@ -154,9 +170,11 @@ cdef class Link:
             try:
                 taken = self.send_method(left)
             except BaseException as error:
-                # An OSError means that nothing was taken. Others come from signal handlers,
-                # which also run after a method in Python has sent: TLS must not repeat that.
-                self.is_broken = not (self.send_is_plain or isinstance(error, OSError))
+                # A signal handler also runs after a method in Python has sent: TLS must not
+                # repeat that.
+                if not self.send_is_plain:
+                    self.is_broken = True  # also if there is no memory to find out
+                    self.is_broken = not is_exact(error)
                 raise
             count = as_size(taken)
             if not 0 < count <= len(left):
@@ -186,6 +204,11 @@ cdef class Link:
             raise
         sent[0] += len(part)
         return 0
+
+
+cdef bint is_plain_method(object method) except -1:
+    """Is it a socket's own, without a line of Python in which a signal handler could run?"""
+    return type(method) is BuiltinMethodType and is_socket(method.__self__)
 
 
 cdef bint is_own(object cls, str name, tuple known) except -1:

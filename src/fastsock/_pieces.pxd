@@ -17,6 +17,30 @@ cdef inline int report(object error, Py_ssize_t accepted, object bytes_sent) exc
     return attach(error, "bytes_sent", bytes_sent)
 
 
+cdef inline bint is_exact(object error) except -1:
+    """Does an exception that leaves a class's own recv or send mean that it moved no data?
+
+    An OSError that the method raised does. Another exception, or one that a signal handler
+    raised, may have come once data was moved. The traceback has the frame of a handler, whose
+    arguments have the frame that it interrupted, which is the one below it.
+    """
+    if not isinstance(error, OSError):
+        return False
+    traceback = error.__traceback__
+    while traceback is not None:
+        interrupted = traceback.tb_frame.f_back
+        if interrupted is not None:
+            for value in traceback.tb_frame.f_locals.values():
+                if value is interrupted:
+                    return False
+                if type(value) is tuple:
+                    for item in <tuple>value:
+                        if item is interrupted:
+                            return False
+        traceback = traceback.tb_next
+    return True
+
+
 cdef inline int check_pieces(object pieces, str call, str instead) except -1:
     """Refuse data in place of an iterable of data: its items would be numbers or characters."""
     cdef bint is_data = False
