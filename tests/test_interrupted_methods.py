@@ -147,6 +147,46 @@ def test_sendmsg_all_reports_no_number(error):
         assert theirs.recv(100) == b"a"
 
 
+CALLS = {"write": b"a" * 9, "writelines": [b"a" * 9], "send_message": b"a" * 9,
+         "send_messages": [b"a" * 9]}
+
+
+@pytest.mark.parametrize("call", [*CALLS, "flush"])
+@errors
+def test_a_number_that_is_not_known_is_none(call, error):
+    """Also where a part is known to have gone out before; after it, nothing is accepted."""
+    class Stingy(Interruptible):
+        calls = 0
+
+        def send(self, data, flags=0):
+            self.calls += 1
+            self.armed = self.calls == 2
+            return super().send(data[:3], flags)
+
+    with raising(error), interruptible(Stingy) as (ours, theirs):
+        stream = Stream(ours, framing=Lines(), high_water=9)
+        given = [CALLS[call]] if call in CALLS else []
+        if call in ("write", "flush"):
+            stream.write(b"b" * 9)
+        with pytest.raises(error, match="from the handler") as caught:
+            getattr(stream, call)(*given)
+        assert caught.value.bytes_sent is None
+        assert getattr(caught.value, "pieces_accepted", 0) == (call not in ("write", "flush"))
+        assert len(theirs.recv(100)) == 6
+        pending = repr(stream)
+        for name, argument in CALLS.items():
+            iterator = iter(argument)
+            with pytest.raises(OSError, match="was interrupted before") as caught:
+                getattr(stream, name)(iterator if type(argument) is list else argument)
+            assert (caught.value.pieces_accepted, caught.value.bytes_sent) == (0, 0)
+            if type(argument) is list:
+                assert [*caught.value.pieces_returned, *iterator] == argument
+        with pytest.raises(OSError, match="was interrupted before") as caught:
+            stream.flush()
+        assert caught.value.bytes_sent == 0
+        assert repr(stream) == pending
+
+
 READS = {
     "read": lambda stream: stream.read(100), "readline": Stream.readline,
     "readexactly": lambda stream: stream.readexactly(4),

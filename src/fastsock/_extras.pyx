@@ -24,7 +24,7 @@ from fastsock._errors cimport attach, raise_errno
 from fastsock._gather cimport Progress, send_all_of
 from fastsock._libc cimport AF_UNIX, SOCK_STREAM
 from fastsock._object cimport SocketHead
-from fastsock._pieces cimport check_pieces, is_exact, report, take_all
+from fastsock._pieces cimport NOT_KNOWN, check_pieces, is_exact, report, take_all
 from fastsock._platform cimport fastsock_peer_credentials
 from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
@@ -171,7 +171,7 @@ cdef class ExtraMethods:
                 progress.pieces += 1
                 progress.inside = 0
         except BaseException as error:
-            report(error, progress.pieces, None if progress.inside < 0 else total)
+            report(error, progress.pieces, NOT_KNOWN if progress.inside < 0 else total)
             attach(error, "pieces_returned",
                    taken or [] if items is None else rest_of(items, &progress))
             raise

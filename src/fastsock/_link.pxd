@@ -22,7 +22,7 @@ cdef class Link:
                             Budget *budget) except -1
     cdef object receive_by_method(self, Py_ssize_t size)
     cdef int send(self, Outbox outbox, Budget *budget) except -1
+    cdef int check_sends(self) except -1
     cdef int send_front(self, Outbox outbox, Budget *budget, Py_ssize_t *sent) except -1
     cdef int send_by_method(self, object part, Py_ssize_t *sent) except -1
     cdef int send_by_sendall(self, object part, Py_ssize_t *sent) except -1
-    cdef str name_of_send(self)

@@ -114,9 +114,10 @@ cdef class Link:
 
     cdef int send(self, Outbox outbox, Budget *budget) except -1:
         """Send all within a budget. On failure the rest stays in the outbox, and the exception
-        has `bytes_sent`, how much of it went out."""
+        has `bytes_sent`, how much of it went out; None: not known."""
         cdef Py_ssize_t total = 0
         cdef Py_ssize_t sent = 0
+        self.check_sends()
         try:
             while True:
                 try:
@@ -131,8 +132,18 @@ cdef class Link:
                     check_progress(budget, False)
         except BaseException as error:
             # Counted here: an exception that is raised again has an old `bytes_sent`.
-            attach(error, "bytes_sent", total)
+            attach(error, "bytes_sent", None if self.is_broken else total)
             raise
+
+    cdef int check_sends(self) except -1:
+        """Refuse to send behind what is not known to have gone out."""
+        if self.is_broken:
+            name = "sendall" if self.send_method is None else "send"
+            error = OSError(f"{type(self.sock).__name__}.{name}() was interrupted before: how "
+                            "much it sent is not known, so nothing more is sent")
+            attach(error, "bytes_sent", 0)
+            raise error
+        return 0
 
     cdef int send_front(self, Outbox outbox, Budget *budget, Py_ssize_t *sent) except -1:
         """Send what one call is given; `sent` counts at any moment how much of it went out.
@@ -158,9 +169,6 @@ cdef class Link:
     cdef int send_by_method(self, object part, Py_ssize_t *sent) except -1:
         """By the class's send(), or by its sendall() where only that is its own."""
         cdef Py_ssize_t count
-        if self.is_broken:
-            raise OSError(f"{type(self.sock).__name__}.{self.name_of_send()}() was interrupted "
-                          "before: how much it sent is not known, so nothing more is sent")
         if self.send_method is None:
             self.send_by_sendall(part, sent)
             return 0
@@ -183,9 +191,6 @@ cdef class Link:
             sent[0] += count
             left = left[count:]
         return 0
-
-    cdef str name_of_send(self):
-        return "sendall" if self.send_method is None else "send"
 
     cdef int send_by_sendall(self, object part, Py_ssize_t *sent) except -1:
         """By sendall(), where only that is the class's own: send() would go around it.

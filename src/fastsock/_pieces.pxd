@@ -3,7 +3,7 @@
 # Contract, of Stream.write, writelines, send_message and send_messages, sendmsg_all, sendmmsg,
 # sendmmsg_from and send_segmented (docs/streams.md). The exception has
 #   pieces_accepted   how many pieces the call took responsibility for. Pass the others again.
-#   bytes_sent        how many bytes went out during the call.
+#   bytes_sent        how many bytes went out during the call; None: not known.
 #   pieces_returned   of the calls that take an iterable: the pieces that were taken from it and
 #                     not accepted. They go before what the iterable still has.
 
@@ -12,9 +12,13 @@ from cpython.buffer cimport PyObject_CheckBuffer
 from fastsock._errors cimport attach
 
 
-cdef inline int report(object error, Py_ssize_t accepted, object bytes_sent) except -1:
+cdef enum:
+    NOT_KNOWN = -1              # how many bytes a class's own method sent
+
+
+cdef inline int report(object error, Py_ssize_t accepted, Py_ssize_t bytes_sent) except -1:
     attach(error, "pieces_accepted", accepted)
-    return attach(error, "bytes_sent", bytes_sent)
+    return attach(error, "bytes_sent", None if bytes_sent == NOT_KNOWN else bytes_sent)
 
 
 cdef inline bint is_exact(object error) except -1:

@@ -17,7 +17,7 @@ from fastsock._framing cimport MOST_HEADER, Framing
 from fastsock._link cimport Link
 from fastsock._message_reader cimport MessageReader
 from fastsock._outbox cimport MOST_COPIED, Outbox, parts_left
-from fastsock._pieces cimport check_pieces, report
+from fastsock._pieces cimport NOT_KNOWN, check_pieces, report
 from fastsock._python cimport BufferView, PyBuffer_Release
 from fastsock._reader cimport fastsock_claim, fastsock_release
 from fastsock._wait cimport Budget
@@ -133,6 +133,9 @@ cdef class Stream(MessageReader):
         self.check_open()
         if not fastsock_claim(&self.is_written):
             raise RuntimeError("the stream is being written to already: one writer at a time")
+        if self.link.is_broken:
+            fastsock_release(&self.is_written)
+            self.link.check_sends()
         return 0
 
     def write(self, data, /):
@@ -182,7 +185,10 @@ cdef class Stream(MessageReader):
             PyBuffer_Release(&view)
 
     cdef int send_kept(self, Budget *budget, Py_ssize_t *sent) except -1:
-        """Send all that is kept, and count it; without a budget, under one of its own."""
+        """Send all that is kept, and count it; without a budget, under one of its own.
+
+        Where it fails, and how much went out is not known, `sent` is NOT_KNOWN.
+        """
         cdef Py_ssize_t kept = self.outbox.size
         cdef Budget own
         if budget == NULL:
@@ -191,7 +197,7 @@ cdef class Stream(MessageReader):
         try:
             self.link.send(self.outbox, budget)
         finally:
-            sent[0] += kept - self.outbox.size
+            sent[0] = NOT_KNOWN if self.link.is_broken else sent[0] + kept - self.outbox.size
         return 0
 
     def writelines(self, lines, /):
