@@ -24,7 +24,9 @@ from fastsock._errors cimport attach, raise_errno
 from fastsock._gather cimport Progress, send_all_of
 from fastsock._libc cimport AF_UNIX, SOCK_STREAM
 from fastsock._object cimport SocketHead
-from fastsock._pieces cimport NOT_KNOWN, check_pieces, is_exact, report, take_all
+from fastsock._pieces cimport (
+    NOT_KNOWN, check_pieces, is_exact, report, sent_by_sendall, take_all,
+)
 from fastsock._platform cimport fastsock_peer_credentials
 from fastsock._python cimport (
     BufferView, NewBytes, PyBuffer_Release, PyBytes_AS_STRING,
@@ -267,8 +269,8 @@ cdef int send_by_methods(object self, object buffer, object flags, Py_ssize_t *s
         try:
             self.sendall(buffer, *given)
         except BaseException as error:
-            found = getattr(error, "bytes_sent", None)
-            sent[0] = found if type(found) is int and 0 <= found <= size else -1
+            sent[0] = NOT_KNOWN  # also if the next line raises
+            sent[0] = sent_by_sendall(error, size)
             raise
         sent[0] = size
         return 0
@@ -277,7 +279,7 @@ cdef int send_by_methods(object self, object buffer, object flags, Py_ssize_t *s
             found = self.send(left[sent[0]:], *given)
         except BaseException as error:
             if type(self).send is not cls.send:
-                count, sent[0] = sent[0], -1  # also if there is no memory to find out
+                count, sent[0] = sent[0], NOT_KNOWN  # also if there is no memory to find out
                 if is_exact(error):
                     sent[0] = count
             raise

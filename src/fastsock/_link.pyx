@@ -17,7 +17,7 @@ from fastsock._errors cimport attach
 from fastsock._gather cimport send_all_of
 from fastsock._libc cimport SOCK_STREAM
 from fastsock._outbox cimport Outbox, parts_left
-from fastsock._pieces cimport is_exact
+from fastsock._pieces cimport NOT_KNOWN, is_exact, sent_by_sendall
 from fastsock._platform cimport FASTSOCK_IOV_MAX
 from fastsock._python cimport BufferView, PyBuffer_Release, PyErr_CheckSignals
 from fastsock._self cimport TRANSFERS, class_of_sockets, class_of_stdlib, head_of, is_socket
@@ -198,14 +198,15 @@ cdef class Link:
         fastsock's own reports in `bytes_sent` how much went out when it failed. Without
         that, what is to be sent next is not known: then nothing is sent any more.
         """
+        cdef Py_ssize_t count
         try:
             self.sock.sendall(part)
         except BaseException as error:
-            count = getattr(error, "bytes_sent", None)
-            if type(count) is int and 0 <= count <= len(part):
-                sent[0] += <Py_ssize_t>count
-            else:
-                self.is_broken = True
+            self.is_broken = True  # also if the next line raises
+            count = sent_by_sendall(error, len(part))
+            if count != NOT_KNOWN:
+                self.is_broken = False
+                sent[0] += count
             raise
         sent[0] += len(part)
         return 0

@@ -45,6 +45,19 @@ cdef inline bint is_exact(object error) except -1:
     return True
 
 
+cdef inline Py_ssize_t sent_by_sendall(object error, Py_ssize_t size) except -2:
+    """How much of its data a class's own sendall() sent that failed, by its `bytes_sent`.
+
+    It may be that of another sendall() that it called. This one reports in `bytes_given` what
+    it was given: it counts for the whole only where that is as much.
+    """
+    count = getattr(error, "bytes_sent", None)
+    given = getattr(error, "bytes_given", size)
+    if type(count) is int and 0 <= count <= size and type(given) is int and given == size:
+        return count
+    return NOT_KNOWN
+
+
 cdef inline int check_pieces(object pieces, str call, str instead) except -1:
     """Refuse data in place of an iterable of data: its items would be numbers or characters."""
     cdef bint is_data = False

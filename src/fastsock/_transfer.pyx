@@ -284,7 +284,7 @@ cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flag
 
     Signal handlers run after every send: a send that was interrupted after a
     part of the data succeeds with that part, and says nothing of EINTR. Whatever
-    ends it early carries `bytes_sent`.
+    ends it early carries `bytes_sent`, and in `bytes_given` of how many bytes that was.
     """
     cdef Budget budget = budget_of(sock)
     cdef Py_ssize_t total = 0
@@ -297,6 +297,7 @@ cdef int sendall(SocketHead *sock, const char *memory, Py_ssize_t size, int flag
                 return 0
     except BaseException as error:
         attach(error, "bytes_sent", total)
+        attach(error, "bytes_given", size)
         raise
 
 
