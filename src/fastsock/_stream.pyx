@@ -58,6 +58,9 @@ cdef class Stream(MessageReader):
     cdef Outbox outbox
     cdef Py_ssize_t high_water
     cdef int is_written         # claimed by a writer
+    cdef Py_ssize_t begun       # pieces that were to be added to the outbox ...
+    cdef Py_ssize_t added       # ... and those that were
+    cdef Py_ssize_t bytes_out   # sent so far
 
     def __init__(self, sock, *, framing=None, limit=65536, read_size=65536,
                  high_water=65536):
@@ -166,23 +169,25 @@ cdef class Stream(MessageReader):
         once the piece is kept, and not before.
         """
         cdef BufferView view
-        borrow_readable(data, &view)
+        self.begin_writing()
         try:
-            self.begin_writing()
+            self.begun += 1
+            borrow_readable(data, &view)
             try:
                 if (accepted == NULL and self.outbox.size
                         and self.outbox.size + view.len > self.high_water):
                     self.send_kept(NULL, sent)
                 self.outbox.add(data, view.buf, view.len)
+                self.added += 1
                 if accepted != NULL:
                     accepted[0] += 1
                     if self.outbox.size >= self.high_water:
                         self.send_kept(NULL, sent)
+                return view.len
             finally:
-                fastsock_release(&self.is_written)
-            return view.len
+                PyBuffer_Release(&view)
         finally:
-            PyBuffer_Release(&view)
+            fastsock_release(&self.is_written)
 
     cdef int send_kept(self, Budget *budget, Py_ssize_t *sent) except -1:
         """Send all that is kept, and count it; without a budget, under one of its own.
@@ -190,6 +195,7 @@ cdef class Stream(MessageReader):
         Where it fails, and how much went out is not known, `sent` is NOT_KNOWN.
         """
         cdef Py_ssize_t kept = self.outbox.size
+        cdef Py_ssize_t count
         cdef Budget own
         if budget == NULL:
             own = self.link.budget()
@@ -197,7 +203,9 @@ cdef class Stream(MessageReader):
         try:
             self.link.send(self.outbox, budget)
         finally:
-            sent[0] = NOT_KNOWN if self.link.is_broken else sent[0] + kept - self.outbox.size
+            count = kept - self.outbox.size
+            self.bytes_out += count
+            sent[0] = NOT_KNOWN if self.link.is_broken else sent[0] + count
         return 0
 
     def writelines(self, lines, /):
@@ -209,6 +217,9 @@ cdef class Stream(MessageReader):
         iterable. Whatever ends it early has `.pieces_accepted`, how many pieces were, and
         `.bytes_sent`, how many bytes went out meanwhile. The accepted ones are sent by
         flush(); `.pieces_returned` is a list of the piece that was refused, if one was.
+
+        A subclass's own write() is used. Where it fails, its piece is accepted if all that
+        it had Stream's methods keep was kept.
         """
         cdef Py_ssize_t taken = 0
         cdef Py_ssize_t accepted = 0
@@ -221,8 +232,7 @@ cdef class Stream(MessageReader):
             for line in lines:
                 taken += 1
                 if by_method:
-                    self.write(line)
-                    accepted += 1
+                    self.write_by_method(line, &sent, &accepted)
                     self.make_way(&sent)
                 else:
                     self.keep(line, &sent, &accepted)
@@ -230,6 +240,27 @@ cdef class Stream(MessageReader):
             report(error, accepted, sent)
             attach(error, "pieces_returned", [line] if taken > accepted else [])
             raise
+
+    cdef int write_by_method(self, object line, Py_ssize_t *sent,
+                             Py_ssize_t *accepted) except -1:
+        """By a subclass's write(), which may also fail once it has written."""
+        cdef Py_ssize_t begun = self.begun
+        cdef Py_ssize_t added = self.added
+        cdef Py_ssize_t bytes_out = self.bytes_out
+        cdef bint was_broken = self.link.is_broken
+        cdef bint is_accepted = False
+        try:
+            self.write(line)
+            is_accepted = True
+        finally:
+            if not is_accepted:
+                added = self.added - added
+                is_accepted = added > 0 and added == self.begun - begun
+            accepted[0] += is_accepted
+            sent[0] += self.bytes_out - bytes_out
+            if self.link.is_broken and not was_broken:
+                sent[0] = NOT_KNOWN
+        return 0
 
     cdef int make_way(self, Py_ssize_t *sent) except -1:
         """Send all that is kept, if it is at the high-water mark."""
@@ -247,16 +278,19 @@ cdef class Stream(MessageReader):
         Raises
         ------
         TimeoutError, BlockingIOError, OSError
-            With `.bytes_sent`, how many bytes went out. The rest stays: the next flush()
+            With `.bytes_sent`, how many bytes went out (None: not known). The rest stays: the next flush()
             continues where this ended.
         """
-        cdef Budget budget
-        self.begin_writing()
+        cdef Py_ssize_t sent = 0
         try:
-            budget = self.link.budget()
-            self.link.send(self.outbox, &budget)
-        finally:
-            fastsock_release(&self.is_written)
+            self.begin_writing()
+            try:
+                self.send_kept(NULL, &sent)
+            finally:
+                fastsock_release(&self.is_written)
+        except BaseException as error:
+            attach(error, "bytes_sent", None if sent == NOT_KNOWN else sent)
+            raise
 
     def send_message(self, payload, /):
         """Send one message, after all that was written before.
@@ -348,6 +382,7 @@ cdef class Stream(MessageReader):
             framing.check_payload(<const char *>view.buf, view.len)
             if view.len >= MOST_COPIED:
                 outbox.close_piece()  # so that what follows can be taken back
+            self.begun += 1
             before, count = outbox.size, parts_left(outbox)
             in_memory = outbox.filled - outbox.start
             try:
@@ -361,6 +396,7 @@ cdef class Stream(MessageReader):
             except:
                 outbox.take_back(count, in_memory, before)
                 raise
+            self.added += 1
         finally:
             PyBuffer_Release(&view)
         return 0
