@@ -160,6 +160,27 @@ def test_calls_that_can_not_begin(call):
         assert (caught.value.pieces_accepted, caught.value.bytes_sent) == (0, 0)
 
 
+def test_a_flush_that_can_not_begin():
+    ours, theirs = fastsock.socketpair()
+    with ours, theirs:
+        stream = Stream(ours)
+        stream.close()
+        with pytest.raises(ValueError, match="closed stream") as caught:
+            stream.flush()
+        assert caught.value.bytes_sent == 0
+
+
+@pytest.mark.parametrize("iterable", [list, tuple, iter], ids=lambda kind: kind.__name__)
+def test_sendmsg_all_on_a_socket_that_is_no_stream(iterable):
+    """The documented continuation, with what is returned, loses nothing."""
+    ours, theirs = fastsock.socketpair(type=fastsock.SOCK_DGRAM)
+    with ours, theirs:
+        with pytest.raises(ValueError, match="needs a SOCK_STREAM socket") as caught:
+            ours.sendmsg_all(iterable([b"a", b"b"]))
+        assert (caught.value.pieces_accepted, caught.value.bytes_sent) == (0, 0)
+        assert caught.value.pieces_returned == [b"a", b"b"]
+
+
 def test_one_piece(stream_pair):
     stream, peer = stream_pair
     stream.sock.settimeout(0)

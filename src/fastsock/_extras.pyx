@@ -151,9 +151,6 @@ cdef class ExtraMethods:
         cdef tuple items = None
         cdef Budget budget
         try:
-            if head.type != SOCK_STREAM:
-                raise ValueError("sendmsg_all() needs a SOCK_STREAM socket, and this one is "
-                                 f"{self.type!r}")
             if type(buffers) is tuple or type(buffers) is list:
                 items = tuple(buffers)
             else:
@@ -161,6 +158,10 @@ cdef class ExtraMethods:
                 taken = []
                 take_all(buffers, taken, "sendmsg_all() argument 1")
                 items = tuple(taken)
+            # Only now: `.pieces_returned` has what was taken.
+            if head.type != SOCK_STREAM:
+                raise ValueError("sendmsg_all() needs a SOCK_STREAM socket, and this one is "
+                                 f"{self.type!r}")
             if not overrides(self):
                 budget = budget_of(head)
                 send_all_of(head, items, as_int(flags), &budget, &total, &progress)
