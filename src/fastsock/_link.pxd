@@ -14,7 +14,7 @@ cdef class Link:
     cdef bint receive_is_plain  # that of a socket: if it raises, it has received nothing
     cdef bint send_is_plain     # and this one has sent nothing
     cdef bint is_broken         # how much a send of the class sent is not known
-    cdef bint is_receive_broken # how much a recv of the class received is not known
+    cdef bint is_recv_broken    # how much a recv of the class received is not known
     cdef bint has_ended
 
     cdef Budget budget(self)

@@ -94,7 +94,7 @@ cdef class Link:
     cdef object receive_by_method(self, Py_ssize_t size):
         """By the class's recv(), or by its recv_into() where only that is its own."""
         cdef Py_ssize_t count
-        if self.is_receive_broken:
+        if self.is_recv_broken:
             raise OSError(f"{type(self.sock).__name__}."
                           f"{'recv_into' if self.receives_into else 'recv'}() was interrupted "
                           "before: how much it received is not known, so nothing more is read")
@@ -104,8 +104,8 @@ cdef class Link:
             found = self.receive_method(data)
         except BaseException as error:
             if not self.receive_is_plain:
-                self.is_receive_broken = True  # also if there is no memory to find out
-                self.is_receive_broken = not is_exact(error)
+                self.is_recv_broken = True  # also if there is no memory to find out
+                self.is_recv_broken = not is_exact(error)
             raise
         if not self.receives_into:
             return found

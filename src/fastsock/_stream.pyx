@@ -278,8 +278,8 @@ cdef class Stream(MessageReader):
         Raises
         ------
         TimeoutError, BlockingIOError, OSError
-            With `.bytes_sent`, how many bytes went out (None: not known). The rest stays: the next flush()
-            continues where this ended.
+            With `.bytes_sent`, how many bytes went out (None: not known). The rest stays:
+            the next flush() continues where this ended.
         """
         cdef Py_ssize_t sent = 0
         try:
