@@ -206,6 +206,18 @@ def completed(found: list[Any], flowinfo: int = 0, scope_id: int = 0) -> list[_F
             for family, kind, proto, name, sockaddr in found]
 
 
+def scoped(source: Any, family: int) -> Any:
+    """Return a source address with the scope of a host such as "fe80::1%eth0".
+
+    bind() takes the scope_id from the tuple alone, and it is 0 in one of two elements.
+    """
+    if family == stdlib_socket.AF_INET6 and isinstance(source, tuple) and len(source) == 2:
+        host, port = source
+        if isinstance(host, str) and "%" in host and isinstance(port, int):
+            return stdlib_socket.getaddrinfo(host, port, stdlib_socket.AF_INET6)[0][4]
+    return source
+
+
 def shown(name: Any) -> str:
     """Return an address, such as getsockname() returns, as the text that parsed() takes."""
     if isinstance(name, (str, bytes)):

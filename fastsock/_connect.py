@@ -95,7 +95,8 @@ def create_connection(address: "_Target", timeout: float | None = _DEFAULT,
             if timeout is not _DEFAULT:
                 made.settimeout(timeout)
             if source_address:
-                bind_source(made, source_address)
+                from fastsock._address_forms import scoped
+                made.bind(scoped(source_address, made.family))
             made.connect(destination)
             exceptions.clear()  # breaks a reference cycle
             return made
@@ -126,18 +127,6 @@ def resolve(names: "ModuleType", host: str | bytes | None,
             return numeric
     found: list[_Found] = names.getaddrinfo(host, port, 0, stdlib_socket.SOCK_STREAM)
     return found
-
-
-def bind_source(sock: "socket", source: "_Address") -> None:
-    """Bind; the scope of a host such as "fe80::1%eth0" is kept.
-
-    bind() takes the scope_id from the tuple alone, and it is 0 in one of two elements.
-    """
-    if sock.family == stdlib_socket.AF_INET6 and len(source) == 2 and isinstance(source, tuple):
-        host, port = source
-        if isinstance(host, str) and "%" in host and isinstance(port, int):
-            source = stdlib_socket.getaddrinfo(host, port, stdlib_socket.AF_INET6)[0][4]
-    sock.bind(source)
 
 
 def number_of(host: object, port: object) -> "list[_Found] | None":

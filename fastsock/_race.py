@@ -18,7 +18,7 @@ import select
 import threading
 import time
 
-from fastsock._connect import bind_source
+from fastsock._address_forms import scoped
 from fastsock._poll import new_poll
 from fastsock._socket_class import stdlib_socket
 
@@ -163,9 +163,11 @@ class Race:
                 sock.settimeout(self.timeout_s)  # raises as the stdlib: negative, NaN, too large
             sock.setblocking(False)
             if self.source_address:
-                if family == stdlib_socket.AF_INET and len(self.source_address) > 2:
-                    raise OSError(errno.EAFNOSUPPORT, "the source address is of IPv6")
-                bind_source(sock, self.source_address)
+                if (family == stdlib_socket.AF_INET and isinstance(self.source_address, tuple)
+                        and len(self.source_address) > 2):
+                    raise OSError(errno.EAFNOSUPPORT, "the source address has the form of IPv6, "
+                                  f"not of IPv4: {self.source_address!r}")
+                sock.bind(scoped(self.source_address, family))
             outcome = sock.connect_ex(destination)
             if outcome and outcome not in _IN_PROGRESS:
                 raise OSError(outcome, os.strerror(outcome))
