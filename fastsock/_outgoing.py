@@ -205,7 +205,7 @@ class Outgoing:
         self._stop_watching()
         self._sock = None
         try:
-            # No attempt goes on without a hub.
+            # No attempt continues without a hub.
             self._transport = begin_connection(
                 sock.detach(), hub, sock.family)  # type: ignore[arg-type]
         except (KeyboardInterrupt, SystemExit):  # of connection_made(): the transport lives on

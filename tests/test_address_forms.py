@@ -16,11 +16,10 @@ import fastsock
 from fastsock import _address_forms as forms
 from fastsock._serve import HandlerServer
 from tests.conftest import TIMEOUT_S
-from tests.network import has_ipv6
+from tests.network import requires_ipv6
 from tests.servers import PEERS
 from tests.serving import environment
 
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 LOOPBACK = ("127.0.0.1", 0)
 #: Link-local and on no interface: what binding or connecting says depends on the scope.

@@ -10,12 +10,11 @@ import sys
 import pytest
 
 from tests.conftest import TIMEOUT_S
-from tests.network import has_ipv6, link_local_address
+from tests.network import link_local_address, requires_ipv6
 
 LOOPBACK = "127.0.0.1"
 
 
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="::1 can't be bound: no IPv6")
 requires_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
 
 

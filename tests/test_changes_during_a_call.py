@@ -98,7 +98,7 @@ def test_the_end_of_a_socket_during_a_call(socket, way, timeout):
 @pytest.mark.parametrize("timeout", [None, TIMEOUT_S])
 @pytest.mark.parametrize("way", ["adopt", "__class__"])
 def test_another_class_during_a_call(way, timeout):
-    """The call that waits goes on, as what it is; the next is the new class's."""
+    """The call that waits continues as it is; the next is the new class's."""
     first = stdlib_socket if way == "adopt" else fastsock
     for receive in RECEIVERS.values():
         with connected(first, "unix stream", timeout) as (a, b):

@@ -15,10 +15,9 @@ import pytest
 
 import fastsock
 from tests.conftest import TIMEOUT_S
-from tests.network import has_ipv6
+from tests.network import requires_ipv6
 from tests.polling import outcome
 
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 NO_FAMILY = 9999    # that no system knows
 

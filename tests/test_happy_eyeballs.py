@@ -17,9 +17,8 @@ import pytest
 
 import fastsock
 from tests.conftest import TIMEOUT_S, open_fds
-from tests.network import has_ipv6
+from tests.network import requires_ipv6
 
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 DELAY_S = 0.2
 NEVER_S = 10 * TIMEOUT_S
 

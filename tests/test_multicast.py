@@ -7,9 +7,8 @@ import pytest
 
 import fastsock
 from tests.conftest import TIMEOUT_S
-from tests.network import has_ipv6
+from tests.network import requires_ipv6
 
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 @pytest.mark.parametrize("source", [None, "127.0.0.1"])

@@ -17,7 +17,7 @@ import pytest
 
 import fastsock
 from tests.conftest import TIMEOUT_S
-from tests.network import has_ipv6
+from tests.network import requires_ipv6
 from tests.serving import receive
 from tests.test_relay import Relaying, receive_all, tcp_pair
 from tests.test_relay_server import Target, connect, serving
@@ -26,7 +26,6 @@ from tests.workers import exit_status_of, needs_to_see_sleepers
 LOOPBACK = {"tcp": ("127.0.0.1", 0), "tcp6": ("::1", 0)}
 FAMILY = {"tcp": stdlib_socket.AF_INET, "tcp6": stdlib_socket.AF_INET6,
           "unix": stdlib_socket.AF_UNIX}
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 @pytest.fixture(params=[False, True], ids=["default", "poll"])

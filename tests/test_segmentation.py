@@ -12,11 +12,10 @@ import pytest
 
 import fastsock
 from tests.conftest import FACILITIES, TIMEOUT_S, requires_facility
-from tests.network import has_ipv6, link_local_address
+from tests.network import link_local_address, requires_ipv6
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux",
                                 reason="options and addresses of Linux")
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 @pytest.fixture(params=["AF_INET", "AF_INET6"])

@@ -15,7 +15,7 @@ import pytest
 
 import fastsock
 from tests.conftest import IMPLEMENTATIONS, no_fd_free, requires_facility
-from tests.network import has_ipv6
+from tests.network import has_ipv6, requires_ipv6
 from tests.protocol_servers import Recording, read_exactly
 
 LOCAL = ("127.0.0.1", 0)
@@ -27,7 +27,6 @@ class Echo(Recording):
         self.transport.write(data)
 
 
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 
 
 def check(server, address=None):

@@ -205,7 +205,7 @@ def open_below(folder: pathlib.Path, target: str, keep_alive: bool) -> FileIO:
             raise FileNotFoundError
         return open(wanted, "rb", buffering=0)
     except (OSError, ValueError, RuntimeError):
-        # Absent, too long, not permitted, a circle of links (RuntimeError before 3.13), no
+        # Absent, too long, not permitted, a loop of links (RuntimeError before 3.13), no
         # fd left, a name that the file system can't have.
         raise Refused(404, keep_alive) from None
 

@@ -57,7 +57,7 @@ cdef class BatchService(Service):
                                  f"{len(messages)} messages")
         except BaseException:
             for connection, count in owners:
-                connection.waiting -= count  # also where KeyboardInterrupt goes on
+                connection.waiting -= count  # also where KeyboardInterrupt propagates
             for connection, _ in owners:
                 connection.callback_raised("the handler of a batch with messages")
             answers = None

@@ -19,7 +19,7 @@ cdef class Hub:
     cdef readonly Py_ssize_t outgoing   # that connect() made or is making: none of `connections`
     cdef Hub parent                     # of one outgoing connection: the server's; else None
     cdef object server_hostname         # of an outgoing TLS connection, or None
-    cdef object waiter                  # of one that is not open yet: is told of that, or None
+    cdef object waiter                  # Outgoing until its connection is open; or None
     cdef Py_ssize_t max_connections
     cdef object on_room                 # called when a connection ended
 

@@ -5,7 +5,7 @@ again goes over to splice(2), which moves pages. Nothing here knows of Python, o
 a pump runs until a socket would block, and says for what.
 
 Rules: both sockets are non-blocking. What was read and not yet written is the pump's;
-the end of the source is told to the target by shutdown(2) when all was written. Only
+EOF of the source is passed on by shutdown(2) of the target when all was written. Only
 that is an end: whatever else stops a pump, leaves its target without one.
 
 The kernel reports the error of a connection once, and clears it: to SO_ERROR, or to the

@@ -129,7 +129,7 @@ class Namespace:
         return int(values[names.index(name)])
 
     def settle(self):
-        """Return when no processor is in the midst of a packet any more.
+        """Return when no processor is still handling a packet.
 
         The kernel counts a packet before it sets the error of the socket that it is for. Closing
         a packet socket waits for an RCU grace period, and packets are handled inside of one.
