@@ -23,6 +23,8 @@ import pytest
 import fastsock
 from fastsock._platform_facts import facts
 
+from tests.network import has_ipv6
+
 # Their fixtures.
 pytest_plugins = ["tests.servers", "tests.streams", "tests.polling", "tests.protocol_servers",
                   "tests.tracing"]
@@ -183,6 +185,9 @@ class Python:
 @pytest.fixture
 def python(tmp_path):
     return Python(tmp_path)
+
+
+requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="::1 can't be bound: no IPv6")
 
 
 def requires_facility(name):

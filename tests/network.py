@@ -2,8 +2,6 @@
 
 import socket as stdlib_socket
 
-import pytest
-
 
 def has_ipv6():
     """Can ::1 be bound?"""
@@ -13,9 +11,6 @@ def has_ipv6():
     except OSError:
         return False
     return True
-
-
-requires_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="::1 can't be bound: no IPv6")
 
 
 def link_local_address():

@@ -15,8 +15,7 @@ import pytest
 import fastsock
 from fastsock import _address_forms as forms
 from fastsock._serve import HandlerServer
-from tests.conftest import TIMEOUT_S
-from tests.network import requires_ipv6
+from tests.conftest import TIMEOUT_S, requires_ipv6
 from tests.servers import PEERS
 from tests.serving import environment
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.conftest import TIMEOUT_S
-from tests.network import link_local_address, requires_ipv6
+from tests.conftest import TIMEOUT_S, requires_ipv6
+from tests.network import link_local_address
 
 LOOPBACK = "127.0.0.1"
 

@@ -14,8 +14,7 @@ import threading
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S
-from tests.network import requires_ipv6
+from tests.conftest import TIMEOUT_S, requires_ipv6
 from tests.polling import outcome
 
 

@@ -16,8 +16,7 @@ import time
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S, open_fds
-from tests.network import requires_ipv6
+from tests.conftest import TIMEOUT_S, open_fds, requires_ipv6
 
 DELAY_S = 0.2
 NEVER_S = 10 * TIMEOUT_S

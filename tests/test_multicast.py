@@ -6,8 +6,7 @@ import socket as stdlib_socket
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S
-from tests.network import requires_ipv6
+from tests.conftest import TIMEOUT_S, requires_ipv6
 
 
 

@@ -16,8 +16,7 @@ import threading
 import pytest
 
 import fastsock
-from tests.conftest import TIMEOUT_S
-from tests.network import requires_ipv6
+from tests.conftest import TIMEOUT_S, requires_ipv6
 from tests.serving import receive
 from tests.test_relay import Relaying, receive_all, tcp_pair
 from tests.test_relay_server import Target, connect, serving

@@ -11,8 +11,8 @@ import time
 import pytest
 
 import fastsock
-from tests.conftest import FACILITIES, TIMEOUT_S, requires_facility
-from tests.network import link_local_address, requires_ipv6
+from tests.conftest import FACILITIES, TIMEOUT_S, requires_facility, requires_ipv6
+from tests.network import link_local_address
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux",
                                 reason="options and addresses of Linux")

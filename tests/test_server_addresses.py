@@ -14,8 +14,8 @@ import sys
 import pytest
 
 import fastsock
-from tests.conftest import IMPLEMENTATIONS, no_fd_free, requires_facility
-from tests.network import has_ipv6, requires_ipv6
+from tests.conftest import IMPLEMENTATIONS, no_fd_free, requires_facility, requires_ipv6
+from tests.network import has_ipv6
 from tests.protocol_servers import Recording, read_exactly
 
 LOCAL = ("127.0.0.1", 0)
